@@ -1,0 +1,221 @@
+#include "apps/arguments.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+
+#include "apps/model_path.h"
+#include "tensor/tensor.h"
+
+namespace dspark::apps {
+namespace {
+
+// Insertions, deletions, substitutions and swaps of neighbours.
+int edit_distance(std::string_view a, std::string_view b) {
+  std::vector<int> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) last[j] = static_cast<int>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    now[0] = static_cast<int>(i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int substituted = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      now[j] = std::min({substituted, last[j] + 1, now[j - 1] + 1});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        now[j] = std::min(now[j], before[j - 2] + 1);
+    }
+    std::swap(before, last);
+    std::swap(last, now);
+  }
+  return last[b.size()];
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::string out_of_range(const std::string& text, const std::string& range, std::string nearest) {
+  return fmt::format("'{}' is not {}; the nearest valid value is {}", text, range, nearest);
+}
+
+// The whole of text as a finite number; false otherwise.
+bool parse_real(const std::string& text, double* value) {
+  if (text.empty() || std::isspace(static_cast<unsigned char>(text.front()))) return false;
+  char* end = nullptr;
+  *value = std::strtod(text.c_str(), &end);
+  return *end == '\0' && std::isfinite(*value);
+}
+
+std::vector<std::string> weight_types() {
+  std::vector<std::string> names;
+  for (int i = 0; i <= static_cast<int>(DType::kBool); ++i) {
+    const DTypeInfo& info = dtype_info(static_cast<DType>(i));
+    if (info.is_weight) names.emplace_back(info.name);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& valid) {
+  const auto score = [&](const std::string& candidate) {
+    const bool begins =
+        word.size() >= 2 &&
+        (candidate.starts_with(word) || (candidate.size() >= 2 && word.starts_with(candidate)));
+    return begins ? 0 : edit_distance(word, candidate);
+  };
+  return *std::min_element(valid.begin(), valid.end(),
+                           [&](const auto& a, const auto& b) { return score(a) < score(b); });
+}
+
+void allow_words(CLI::Option* option, std::vector<std::string> words) {
+  auto check = [words](std::string& text) -> std::string {
+    if (std::find(words.begin(), words.end(), text) != words.end()) return {};
+    if (words.size() == 1)
+      return fmt::format("'{}' is not available in this build; the only value is {}", text,
+                         words[0]);
+    return fmt::format("unknown value '{}', the nearest is {} (of {})", text,
+                       nearest_word(text, words), joined(words));
+  };
+  option->check(CLI::Validator(check, ""));
+  option->type_name(fmt::format("{{{}}}", fmt::join(words, ",")));
+}
+
+CLI::Validator whole_number(int64_t low, int64_t high) {
+  auto check = [low, high](std::string& text) -> std::string {
+    char* end = nullptr;
+    errno = 0;
+    const int64_t value = std::strtoll(text.c_str(), &end, 10);
+    const std::string range = high == std::numeric_limits<int64_t>::max()
+                                  ? fmt::format("a whole number from {} on", low)
+                                  : fmt::format("a whole number from {} to {}", low, high);
+    if (text.empty() || *end != '\0' || std::isspace(static_cast<unsigned char>(text.front())))
+      return fmt::format("'{}' is not {}", text, range);
+    if (errno == 0 && value >= low && value <= high) {
+      text = fmt::format("{}", value);  // decimal: a leading zero does not mean octal
+      return {};
+    }
+    return out_of_range(text, range, fmt::format("{}", std::clamp(value, low, high)));
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator seed_number() {
+  auto check = [](std::string& text) -> std::string {
+    const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    errno = 0;
+    const uint64_t value = digits ? std::strtoull(text.c_str(), nullptr, 10) : 0;
+    if (!digits || errno != 0)
+      return fmt::format("'{}' is not a whole number from 0 to {}", text,
+                         std::numeric_limits<uint64_t>::max());
+    text = fmt::format("{}", value);
+    return {};
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator real_number(double low, double high) {
+  auto check = [low, high](std::string& text) -> std::string {
+    const std::string range = high == std::numeric_limits<double>::max()
+                                  ? fmt::format("a number from {} on", low)
+                              : low == std::numeric_limits<double>::lowest()
+                                  ? std::string("a finite number")
+                                  : fmt::format("a number from {} to {}", low, high);
+    double value = 0;
+    if (!parse_real(text, &value)) return fmt::format("'{}' is not {}", text, range);
+    if (value >= low && value <= high) return {};
+    return out_of_range(text, range, fmt::format("{}", std::clamp(value, low, high)));
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator real_above(double low) {
+  auto check = [low](std::string& text) -> std::string {
+    double value = 0;
+    if (parse_real(text, &value) && value > low) return {};
+    return fmt::format("'{}' is not a number above {}", text, low);
+  };
+  return CLI::Validator(check, "");
+}
+
+std::string unknown_argument(const CLI::App& app) {
+  // What follows an unknown option may be its value, so the option comes first in the message.
+  std::vector<std::string> rest = app.remaining();
+  if (rest.empty()) return {};
+  const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& text) {
+    return text.size() > 1 && text[0] == '-' && text != "--";
+  });
+  if (option == rest.end()) {
+    const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+    if (commands.empty()) return fmt::format("unexpected argument '{}'", rest.front());
+    std::vector<std::string> names;
+    for (const CLI::App* command : commands) names.push_back(command->get_name());
+    return fmt::format("unknown command '{}', the nearest is {}", rest.front(),
+                       nearest_word(rest.front(), names));
+  }
+  const std::string name = option->substr(0, option->find('='));
+  std::vector<std::string> names;
+  for (const CLI::Option* known : app.get_options())
+    for (const std::string& long_name : known->get_lnames()) names.push_back("--" + long_name);
+  return fmt::format("unknown option {}, the nearest is {}", name, nearest_word(name, names));
+}
+
+engine::Options EngineArguments::to_options() const {
+  engine::Options options;
+  options.threads = threads;
+  options.isa = isa;
+  if (!quantize.empty()) options.quantise = dtype_from_name(quantize);
+  if (prefill_chunk > 0) options.prefill_chunk = prefill_chunk;
+  options.context = context;
+  options.cache_bytes = static_cast<size_t>(cache_mb) << 20;
+  return options;
+}
+
+void add_model(CLI::App& app, std::string& model) {
+  model = kDefaultModel;
+  app.add_option("MODEL", model,
+                 "A GGUF file, a Hugging Face directory, or an installed model's name "
+                 "(default: " +
+                     model + ")")
+      ->check(CLI::Validator(check_model_name, ""))
+      ->type_name("");
+}
+
+void add_engine(CLI::App& app, EngineArguments& arguments) {
+  add_model(app, arguments.model);
+  app.add_option("--threads", arguments.threads, "Threads (default: one a CPU)")
+      ->check(whole_number(1, 1024))
+      ->type_name("N");
+  allow_words(
+      app.add_option("--isa", arguments.isa, "Instruction set; output is the same with each"),
+      {"ref", "avx2", "avx512", "auto"});
+  allow_words(
+      app.add_option("--quantize", arguments.quantize, "Turn every matrix into this type at load"),
+      weight_types());
+}
+
+void add_memory(CLI::App& app, EngineArguments& arguments) {
+  app.add_option("--prefill-chunk", arguments.prefill_chunk, "Most prompt tokens of one step")
+      ->check(whole_number(1, 65536))
+      ->type_name("N");
+  app.add_option("--context", arguments.context,
+                 "Most tokens of a prompt with its answer (default: the model's)")
+      ->check(whole_number(1, int64_t{1} << 31))
+      ->type_name("N");
+  app.add_option("--cache-mb", arguments.cache_mb, "Key/value cache in MiB (default: as needed)")
+      ->check(whole_number(1, int64_t{1} << 24))
+      ->type_name("N");
+}
+
+void add_speculation(CLI::App& app) {
+  const auto only = [&](const char* name, const char* value, const char* description) {
+    allow_words(app.add_option_function<std::string>(
+                    name, [](const std::string&) {}, description),
+                {value});
+  };
+  only("--drafter", "none", "This build runs the target alone");
+  only("--planner", "off", "Without a drafter nothing is planned");
+}
+
+}  // namespace dspark::apps

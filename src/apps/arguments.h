@@ -1,0 +1,53 @@
+// What the commands' options share: checks that name the nearest valid word, and the options of the
+// model and the engine.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace dspark::apps {
+
+// The word of `valid` that `word` most likely meant: one that it begins (or that begins it), else
+// the one with the fewest edits; ties go to the first. `valid` is not empty.
+std::string nearest_word(std::string_view word, const std::vector<std::string>& valid);
+
+// Takes these words and no others.
+void allow_words(CLI::Option* option, std::vector<std::string> words);
+
+// Checks of option values; a refusal says what is valid and which valid value is nearest.
+CLI::Validator whole_number(int64_t low, int64_t high);
+CLI::Validator seed_number();  // 0 to 2^64 - 1
+CLI::Validator real_number(double low, double high);
+CLI::Validator real_above(double low);  // low itself is refused
+
+// For the first argument that `app` could not place: "unknown option --x, the nearest is --y", or
+// empty.
+std::string unknown_argument(const CLI::App& app);
+
+// Options of every command that runs a model.
+struct EngineArguments {
+  std::string model;  // as given: file, directory or installed name
+  int threads = 0;
+  std::string isa = "auto";
+  std::string quantize;
+  int prefill_chunk = 0;  // 0: the engine's own default
+  int64_t context = 0;
+  int64_t cache_mb = 0;
+
+  engine::Options to_options() const;
+};
+
+void add_model(CLI::App& app, std::string& model);
+// MODEL, --threads, --isa, --quantize.
+void add_engine(CLI::App& app, EngineArguments& arguments);
+// --prefill-chunk, --context, --cache-mb.
+void add_memory(CLI::App& app, EngineArguments& arguments);
+// --drafter and --planner, which have one value each in a build without drafters.
+void add_speculation(CLI::App& app);
+
+}  // namespace dspark::apps

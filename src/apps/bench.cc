@@ -1,0 +1,102 @@
+// dspark bench: measures the engine on this machine.
+#include "apps/bench.h"
+
+#include <algorithm>
+#include <fstream>
+#include <memory>
+
+#include "apps/arguments.h"
+#include "apps/command.h"
+#include "apps/run_session.h"
+
+namespace dspark::apps {
+namespace {
+
+constexpr const char* kFooter = R"(
+Suites:
+  decode   tokens a second alone and with 1 to 32 requests, and of prompts
+  width    a step's time at 1 to 16 rows beside its matrix products alone, and the memory rate
+  long     what 4096 tokens of context add to a step
+Threads are pinned. The table goes to standard output, --json FILE has the same as rows (docs/json.md).
+
+Examples:
+  dspark bench --suite decode
+  dspark bench model.gguf --suite width --threads 2 --json width.json
+)";
+
+struct BenchArguments {
+  EngineArguments engine;
+  std::string suite, json_file;
+};
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+Json machine(const engine::Info& info) {
+  return {{"cpu", cpu_name()},
+          {"cores", available_cpus()},
+          {"threads", info.threads},
+          {"isa", info.isa}};
+}
+
+Json model(const engine::Info& info) {
+  return {{"name", info.model},     {"architecture", info.architecture},
+          {"layers", info.layers},  {"hidden", info.hidden},
+          {"vocab", info.vocab},    {"weight_bytes", info.weight_bytes},
+          {"load_ms", info.load_ms}};
+}
+
+Result<BenchResult> run_suite(const std::string& suite, engine::Engine& engine) {
+  if (suite == "decode") return bench_decode(engine);
+  if (suite == "width") return bench_width(engine);
+  return bench_long(engine);
+}
+
+Status bench(const BenchArguments& arguments) {
+  engine::Options options = arguments.engine.to_options();
+  options.pin_threads = true;
+  options.max_running = kMaxBenchRequests;
+  DSPARK_TRY(const auto engine, load_engine(arguments.engine, std::move(options)));
+  const engine::Info& info = engine->info();
+  DSPARK_RETURN_IF_ERROR(
+      write_stdout(fmt::format("{}, {}, {} threads, {}, {:.1f} MB of weights, loaded in "
+                               "{:.0f} ms\n",
+                               info.model, cpu_name(), info.threads, info.isa,
+                               static_cast<double>(info.weight_bytes) / 1e6, info.load_ms)));
+  DSPARK_TRY(const BenchResult result, run_suite(arguments.suite, *engine));
+  DSPARK_RETURN_IF_ERROR(write_stdout(result.table));
+  if (arguments.json_file.empty()) return {};
+  const Json json = {{"version", DSPARK_VERSION},
+                     {"machine", machine(info)},
+                     {"model", model(info)},
+                     {"rows", result.rows}};
+  return write_file_atomically(arguments.json_file,
+                               json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("bench", "Measure the engine on this machine");
+  app->footer(kFooter);
+  auto arguments = std::make_shared<BenchArguments>();
+  add_engine(*app, arguments->engine);
+  add_memory(*app, arguments->engine);
+  add_speculation(*app);
+  CLI::Option* suite = app->add_option("--suite", arguments->suite, "What to measure")->required();
+  allow_words(suite, {"decode", "width", "long"});
+  app->add_option("--json", arguments->json_file, "Write the measurements as JSON")
+      ->type_name("FILE");
+  return {app, [arguments] {
+            const Status done = bench(*arguments);
+            return done ? kSuccess : report(kFailure, done.message());
+          }};
+}
+
+}  // namespace dspark::apps

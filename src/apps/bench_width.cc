@@ -1,0 +1,78 @@
+// bench --suite width: what a step costs by its rows, beside its matrix products alone.
+#include "apps/bench.h"
+
+namespace dspark::apps {
+namespace {
+
+constexpr int kPromptTokens = 32;
+constexpr int kTokens = 64;  // context stays below 128
+constexpr int kRounds = 3;   // whole steps and matrices in turns, so that both see the same machine
+constexpr int kMatrixRepeats = 10;
+
+struct Width {
+  double step_ms, matrices_ms;
+};
+
+// Milliseconds of the steps in which `rows` requests each decode one token.
+Result<std::vector<double>> step_times(engine::Engine& engine, int rows) {
+  for (int i = 0; i < rows; ++i) {
+    DSPARK_TRY([[maybe_unused]] const auto id,
+               engine.submit(bench_request(engine.info(), kPromptTokens, kTokens, i), {}));
+  }
+  std::vector<double> times_ms;
+  while (engine.step()) {
+    const engine::StepStats& step = engine.last_step();
+    if (step.rows == rows && step.requests == rows && step.logit_rows == rows)
+      times_ms.push_back(step.ms);
+  }
+  if (times_ms.empty()) return fail("no step had {} decoding requests", rows);
+  return times_ms;
+}
+
+Result<Width> measure(engine::Engine& engine, int rows) {
+  std::vector<double> steps_ms, matrices_ms;
+  for (int round = 0; round < kRounds; ++round) {
+    DSPARK_TRY(const auto times_ms, step_times(engine, rows));
+    steps_ms.insert(steps_ms.end(), times_ms.begin(), times_ms.end());
+    matrices_ms.push_back(engine.time_matrices_ms(rows, kMatrixRepeats));
+  }
+  return Width{median(steps_ms), median(matrices_ms)};
+}
+
+}  // namespace
+
+Result<BenchResult> bench_width(engine::Engine& engine) {
+  BenchResult result;
+  result.table = "rows   step ms   matrices ms   step/matrices   step/one row   rows/s\n";
+  double one_row_ms = 0;
+  for (const int rows : {1, 2, 3, 4, 6, 8, 12, 16}) {
+    DSPARK_TRY(const Width width, measure(engine, rows));
+    if (rows == 1) one_row_ms = width.step_ms;
+    result.rows.push_back({{"suite", "width"},
+                           {"case", "step"},
+                           {"rows", rows},
+                           {"context", kPromptTokens + kTokens},
+                           {"step_ms", width.step_ms},
+                           {"matrices_ms", width.matrices_ms},
+                           {"step_per_matrices", width.step_ms / width.matrices_ms},
+                           {"step_per_one_row", width.step_ms / one_row_ms}});
+    result.table += fmt::format("{:4} {:9.3f} {:13.3f} {:15.2f} {:14.2f} {:8.0f}\n", rows,
+                                width.step_ms, width.matrices_ms, width.step_ms / width.matrices_ms,
+                                width.step_ms / one_row_ms, rows / width.step_ms * 1e3);
+  }
+  const double read = engine.stream_read_gb_per_s();
+  const double achieved = static_cast<double>(engine.info().weight_bytes) / one_row_ms / 1e6;
+  result.rows.push_back({{"suite", "width"},
+                         {"case", "bandwidth"},
+                         {"rows", 1},
+                         {"weight_bytes", engine.info().weight_bytes},
+                         {"stream_read_gb_per_s", read},
+                         {"achieved_gb_per_s", achieved}});
+  result.table += fmt::format(
+      "one row reads the weights at {:.1f} GB/s; a plain read of as many bytes "
+      "runs at {:.1f} GB/s ({:.0f} %)\n",
+      achieved, read, achieved / read * 100);
+  return result;
+}
+
+}  // namespace dspark::apps

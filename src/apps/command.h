@@ -1,0 +1,36 @@
+// A subcommand of the program: declared first, run after the whole command line has been checked.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/base.h"
+
+namespace dspark::apps {
+
+enum ExitCode : int { kSuccess = 0, kFailure = 1, kUsage = 2 };
+
+struct Command {
+  CLI::App* app;
+  std::function<int()> run;  // its exit code
+};
+
+// Each declares its subcommand on the program.
+Command add_run(CLI::App& program);
+Command add_bench(CLI::App& program);
+Command add_tokenize(CLI::App& program);
+Command add_render(CLI::App& program);
+Command add_score(CLI::App& program);
+Command add_info(CLI::App& program);
+
+// "dspark: MESSAGE" on stderr; gives the code back.
+int report(ExitCode code, std::string_view message);
+
+// Results go to stdout through these: a closed pipe or a full disk is an error, not silence.
+Status write_stdout(std::string_view text);
+
+}  // namespace dspark::apps

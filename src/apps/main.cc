@@ -1,0 +1,106 @@
+// dspark: the command line. Each subcommand lives in a file of its name.
+#include <unistd.h>
+
+#include <cerrno>
+#include <clocale>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "apps/arguments.h"
+#include "apps/command.h"
+
+namespace dspark::apps {
+
+int report(ExitCode code, std::string_view message) {
+  fmt::print(stderr, "dspark: {}\n", message);
+  return code;
+}
+
+Status write_stdout(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return {};
+  return fail("standard output: cannot write: {}", std::strerror(errno));
+}
+
+namespace {
+
+constexpr const char* kProgramFooter = R"(Examples:
+  dspark run                                  chat with the default model
+  dspark run --prompt "Why is the sky blue?"
+  dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
+  dspark bench --suite decode
+  dspark info model.gguf
+
+`dspark COMMAND --help` explains a command. Exit codes: 0 success, 1 failure, 2 usage.
+)";
+
+// CLI11 takes "--name=" for an option whose value comes next; here it is an empty value.
+std::vector<std::string> arguments_reversed(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    std::string text = argv[i];
+    const bool empty_value =
+        text.size() > 3 && text.starts_with("--") && text.find('=') == text.size() - 1;
+    if (empty_value) text.pop_back();
+    arguments.push_back(std::move(text));
+    if (empty_value) arguments.emplace_back();
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  return arguments;
+}
+
+int run_program(int argc, char** argv) {
+  CLI::App program("dspark runs language models on CPUs.", "dspark");
+  program.footer(kProgramFooter);
+  program.get_formatter()->column_width(34);
+  program.set_version_flag("--version", "dspark " DSPARK_VERSION);
+  const Command commands[] = {add_run(program),    add_bench(program), add_tokenize(program),
+                              add_render(program), add_score(program), add_info(program)};
+  for (const Command& command : commands) {
+    command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
+    command.app->allow_extras();
+  }
+  program.allow_extras();
+  if (argc < 2) {
+    fmt::print(stderr, "{}", program.help());
+    return kUsage;
+  }
+  const auto usage = [](const CLI::App& app, const std::string& message) {
+    const std::string name = app.get_parent() ? "dspark " + app.get_name() : app.get_name();
+    return report(kUsage, fmt::format("{}\n`{} --help` lists what there is.", message, name));
+  };
+  const auto chosen = [&]() -> const CLI::App& {
+    for (const Command& command : commands)
+      if (command.app->parsed()) return *command.app;
+    return program;
+  };
+  try {
+    program.parse(arguments_reversed(argc, argv));
+  } catch (const CLI::Success& request) {  // --help, --version
+    return program.exit(request);
+  } catch (const CLI::ParseError& error) {
+    const std::string unknown = unknown_argument(chosen());
+    return usage(chosen(), unknown.empty() ? error.what() : unknown);
+  }
+  if (const std::string unknown = unknown_argument(program); !unknown.empty())
+    return usage(program, unknown);
+  for (const Command& command : commands) {
+    if (!command.app->parsed()) continue;
+    if (const std::string unknown = unknown_argument(*command.app); !unknown.empty())
+      return usage(*command.app, unknown);
+    return command.run();
+  }
+  return usage(program, "a command is needed: run, bench, tokenize, render, score or info");
+}
+
+}  // namespace
+}  // namespace dspark::apps
+
+int main(int argc, char** argv) {
+  try {
+    return dspark::apps::run_program(argc, argv);
+  } catch (const std::exception& error) {  // out of memory, above all
+    return dspark::apps::report(dspark::apps::kFailure, error.what());
+  }
+}

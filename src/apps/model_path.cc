@@ -1,0 +1,88 @@
+#include "apps/model_path.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+
+#include "apps/arguments.h"
+
+namespace dspark::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path models_directory() {
+  const fs::path cache = user_directory("XDG_CACHE_HOME", ".cache");
+  return cache.empty() ? cache : cache / "models";
+}
+
+// The one GGUF file of an installed model.
+std::optional<fs::path> installed_file(const fs::path& directory) {
+  std::optional<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (it->path().extension() != ".gguf" || !it->is_regular_file(ignored)) continue;
+    if (found) return std::nullopt;
+    found = it->path();
+  }
+  return found;
+}
+
+bool is_name(const std::string& given) {
+  return !given.empty() && given.find('/') == std::string::npos && !given.ends_with(".gguf") &&
+         !given.ends_with(".safetensors") && given != "." && given != "..";
+}
+
+bool exists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+}  // namespace
+
+fs::path user_directory(const char* variable, const char* fallback) {
+  const char* set = std::getenv(variable);
+  if (set != nullptr && fs::path(set).is_absolute()) return fs::path(set) / "dspark";
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || *home == '\0') return {};
+  return fs::path(home) / fallback / "dspark";
+}
+
+std::vector<std::string> installed_models() {
+  std::vector<std::string> names;
+  std::error_code error;
+  const fs::path directory = models_directory();
+  if (directory.empty()) return names;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error))
+    if (installed_file(it->path())) names.push_back(it->path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<fs::path> find_model(const std::string& given) {
+  if (exists(given)) return fs::path(given);
+  if (!is_name(given)) return fail("{}: no such file or directory", given);
+  const fs::path models = models_directory();
+  if (models.empty()) return fail("the model {} can't be looked up: HOME is not set", given);
+  if (auto file = installed_file(models / given)) return *file;
+  if (exists((models / given).string()))
+    return fail("{}: expected exactly one .gguf file; `./setup run` installs the model again",
+                (models / given).string());
+  return fail(
+      "the model {} is not installed ({} is missing); `./setup run` fetches it, or name a "
+      "GGUF file or a Hugging Face directory",
+      given, (models / given).string());
+}
+
+std::string check_model_name(const std::string& given) {
+  if (exists(given) || !is_name(given) || given == kDefaultModel) return {};
+  std::vector<std::string> names = installed_models();
+  if (std::find(names.begin(), names.end(), given) != names.end()) return {};
+  if (std::find(names.begin(), names.end(), kDefaultModel) == names.end())
+    names.insert(names.begin(), kDefaultModel);
+  return fmt::format("no file, directory or installed model is called '{}'; the nearest name is {}",
+                     given, nearest_word(given, names));
+}
+
+}  // namespace dspark::apps

@@ -1,0 +1,27 @@
+// Where models are: paths as given, and the names that the set-up installs.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/base.h"
+
+namespace dspark::apps {
+
+inline constexpr const char* kDefaultModel = "smollm2-135m";
+
+// $VARIABLE, or `fallback` below the home directory where it is unset or not absolute (as the XDG
+// base directory rules say), then "dspark". Empty without a home.
+std::filesystem::path user_directory(const char* variable, const char* fallback);
+
+// Names in the user's model cache that hold exactly one GGUF file, sorted.
+std::vector<std::string> installed_models();
+
+// The path of a model as given on the command line.
+Result<std::filesystem::path> find_model(const std::string& given);
+
+// CLI check: a message when `given` can only be a name and no such name is known.
+std::string check_model_name(const std::string& given);
+
+}  // namespace dspark::apps

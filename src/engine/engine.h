@@ -1,0 +1,134 @@
+// Public header of the room engine: requests in, tokens out, by a continuous-batching step loop.
+//
+// An Engine belongs to one thread, which calls submit, cancel and step. step() runs one forward pass over
+// rows of every running request; requests join and leave between steps. A request's tokens are a function
+// of its prompt, its parameters and the weights: never of its neighbours, of threads, chunks or pages.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/base.h"
+#include "sample/sample.h"
+#include "tokenizer/tokenizer.h"
+
+namespace dspark::engine {
+
+enum class Finish { kStop, kLength, kCancelled, kError };
+const char* finish_name(Finish finish);  // "stop", "length", "cancelled", "error"
+
+struct Request {
+  std::vector<int32_t> prompt_ids;  // at least one
+  sample::Params sampling;
+  int max_tokens = 512;              // >= 1
+  bool ignore_eos = false;           // stop tokens do not end it
+  std::vector<std::string> stop;     // text that ends it; not part of the text, non-empty strings
+  int logprobs = 0;                  // n > 0: the n most likely tokens at every place, and the chosen
+};
+
+// One target step of a request after its prefill: slots drafted, draft rows verified, accepted.
+struct Cycle {
+  int drafted = 0, verified = 0, accepted = 0;
+};
+
+// What a request was given at one step.
+struct Delta {
+  std::vector<int32_t> ids;  // committed tokens
+  std::string text;          // whole characters that may be shown (never part of a stop string)
+  std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id, when asked for
+};
+
+struct Completion {
+  std::vector<int32_t> ids;  // with the stop token that ended it
+  std::string text;          // without it, and without a stop string
+  Finish finish = Finish::kError;
+  std::string error;  // when finish is kError
+  std::vector<Cycle> cycles;
+  std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id: the chosen first, then the n
+  double prefill_ms = 0;   // from its first row to its first id
+  double decode_ms = 0;    // from the first id to the last
+  double tok_per_s = 0;    // (ids - 1) / decode
+};
+
+using RequestId = int64_t;
+struct Callbacks {  // called from step() and cancel(); may submit and cancel
+  std::function<void(const Delta&)> on_delta;          // may be empty
+  std::function<void(const Completion&)> on_finished;  // may be empty
+};
+
+struct Options {
+  int threads = 0;                // 0: one a CPU of the affinity mask
+  std::string isa = "auto";       // "ref", "avx2", "avx512", "auto"
+  std::optional<DType> quantise;  // see model::LoadOptions
+  int max_running = 64;           // requests in the batch; more wait
+  int prefill_chunk = 256;        // most prompt rows of a step
+  int64_t context = 0;            // most positions of a request; 0: the model's
+  size_t cache_bytes = 0;         // key/value cache; 0: a quarter of the machine's memory at most
+  bool pin_threads = false;
+  std::function<void(size_t done_bytes, size_t total_bytes)> load_progress;
+};
+
+// What the engine is; fixed after load.
+struct Info {
+  std::string model, architecture, isa;
+  int threads = 0;
+  int64_t context = 0;       // positions a request may have
+  int vocab = 0, layers = 0, hidden = 0;
+  size_t weight_bytes = 0, cache_bytes = 0;
+  size_t position_bytes = 0;  // cache bytes of one position
+  double load_ms = 0;
+};
+
+// Rows and time of the last step; for bench and metrics.
+struct StepStats {
+  int rows = 0, requests = 0, logit_rows = 0;
+  double ms = 0;          // the whole step
+  double forward_ms = 0;  // the model's part
+};
+
+// Mean negative log-likelihood and the most likely next tokens, for `score`.
+struct Score {
+  double nll = 0;  // mean of -log p(ids[t] | ids[<t]) over t >= 1; 0 for one id
+  std::vector<std::pair<int32_t, float>> top;  // (id, logit), 20 at the last position
+};
+
+class Engine {
+ public:
+  // model: a GGUF file or a Hugging Face directory.
+  static Result<std::unique_ptr<Engine>> create(const std::filesystem::path& model, Options options);
+  ~Engine();
+
+  const tokenizer::Tokenizer& tokenizer() const;
+  const Info& info() const;
+
+  // An error when the request can never run (empty prompt, an id outside the vocabulary, parameters out
+  // of range, more positions than the context or the cache holds).
+  Result<RequestId> submit(Request request, Callbacks callbacks);
+  void cancel(RequestId id);  // finishes it now as kCancelled; unknown ids are ignored
+  bool step();                // one step; false when nothing was left to do
+  bool idle() const;
+  const StepStats& last_step() const;
+
+  // While idle: every page, row and request accounted for? An error names what is not.
+  Status check_integrity() const;
+
+  // While idle. An error when ids are invalid or too many.
+  Result<Score> score(const std::vector<int32_t>& ids);
+
+  // Milliseconds of the matrix products of one step over `rows` rows alone, every matrix once; for bench.
+  double time_matrices_ms(int rows, int repetitions);
+  // GB/s of reading a buffer of the weights' size with the engine's threads; for bench.
+  double stream_read_gb_per_s();
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dspark::engine

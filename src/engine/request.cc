@@ -1,0 +1,133 @@
+#include "engine/request.h"
+
+#include <algorithm>
+
+namespace dspark::engine {
+namespace {
+
+double milliseconds(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+}  // namespace
+
+const char* finish_name(Finish finish) {
+  switch (finish) {
+    case Finish::kStop: return "stop";
+    case Finish::kLength: return "length";
+    case Finish::kCancelled: return "cancelled";
+    case Finish::kError: return "error";
+  }
+  return "?";
+}
+
+TextBuilder::TextBuilder(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops)
+    : decoder_(tokenizer), stops_(std::move(stops)) {
+  for (const std::string& stop : stops_) longest_stop_ = std::max(longest_stop_, stop.size());
+}
+
+bool TextBuilder::append(const std::string& piece) {
+  const size_t before = text_.size();
+  text_ += piece;
+  if (stops_.empty() || ended_) return false;
+  const size_t from = before > longest_stop_ ? before - longest_stop_ : 0;
+  size_t first = std::string::npos;
+  for (const std::string& stop : stops_) first = std::min(first, text_.find(stop, from));
+  if (first == std::string::npos) return false;
+  text_.resize(first);
+  ended_ = true;
+  return true;
+}
+
+bool TextBuilder::push(int32_t id) { return append(decoder_.push(id)); }
+
+void TextBuilder::finish() {
+  if (!ended_) append(decoder_.flush());
+  ended_ = true;
+}
+
+size_t TextBuilder::held_back() const {
+  if (ended_ || stops_.empty()) return 0;
+  for (size_t length = std::min(longest_stop_ - 1, text_.size()); length > 0; --length) {
+    const std::string_view tail = std::string_view(text_).substr(text_.size() - length);
+    for (const std::string& stop : stops_)
+      if (std::string_view(stop).starts_with(tail)) return length;
+  }
+  return 0;
+}
+
+std::string TextBuilder::take() {
+  const size_t end = std::max(taken_, text_.size() - held_back());
+  std::string piece = text_.substr(taken_, end - taken_);
+  taken_ = end;
+  return piece;
+}
+
+ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
+                             const tokenizer::Tokenizer& tokenizer, int32_t vocab, kv::PagePool& pages)
+    : id_(id),
+      request_(std::move(request)),
+      callbacks_(std::move(callbacks)),
+      tokenizer_(tokenizer),
+      sampler_(request_.sampling, request_.prompt_ids, vocab),
+      sequence_(pages),
+      text_(tokenizer, request_.stop) {}
+
+int64_t ActiveRequest::positions_needed(int64_t context) const {
+  // The last token that is chosen needs no row.
+  return std::min<int64_t>(prompt_rows() + request_.max_tokens - 1, context);
+}
+
+int32_t ActiveRequest::token_at(int64_t position) const {
+  return position < prompt_rows() ? request_.prompt_ids[static_cast<size_t>(position)]
+                                  : completion_.ids[static_cast<size_t>(position - prompt_rows())];
+}
+
+void ActiveRequest::advance(std::span<const float> logits, int64_t context) {
+  const int64_t position = sequence_.length();
+  const Result<int32_t> chosen = sampler_.choose(logits, position);
+  if (!chosen.ok()) return finish(Finish::kError, fmt::format("position {}: {}", position, chosen.message()));
+  const int32_t id = chosen.value();
+  sampler_.push(id);
+  last_id_ = Clock::now();
+  if (completion_.ids.empty()) first_id_ = last_id_;
+  else completion_.cycles.push_back({});
+  completion_.ids.push_back(id);
+  if (request_.logprobs > 0)
+    completion_.logprobs.push_back(sample::top_logprobs(logits, id, request_.logprobs));
+  const std::vector<int32_t>& stops = tokenizer_.stop_ids();
+  if (!request_.ignore_eos && std::binary_search(stops.begin(), stops.end(), id)) return finish(Finish::kStop);
+  if (text_.push(id)) return finish(Finish::kStop);
+  if (static_cast<int>(completion_.ids.size()) >= request_.max_tokens || position >= context)
+    return finish(Finish::kLength);
+}
+
+void ActiveRequest::finish(Finish finish, std::string error) {
+  if (finished_) return;
+  finished_ = true;
+  text_.finish();
+  completion_.finish = finish;
+  completion_.error = std::move(error);
+  completion_.text = text_.text();
+  if (completion_.ids.empty()) return;
+  completion_.prefill_ms = milliseconds(started_, first_id_);
+  completion_.decode_ms = milliseconds(first_id_, last_id_);
+  if (completion_.decode_ms > 0)
+    completion_.tok_per_s = 1e3 * static_cast<double>(completion_.ids.size() - 1) / completion_.decode_ms;
+}
+
+void ActiveRequest::report() {
+  if (callbacks_.on_delta && (reported_ids_ < completion_.ids.size() || finished_)) {
+    Delta delta;
+    delta.ids.assign(completion_.ids.begin() + static_cast<std::ptrdiff_t>(reported_ids_), completion_.ids.end());
+    if (request_.logprobs > 0)
+      delta.logprobs.assign(completion_.logprobs.begin() + static_cast<std::ptrdiff_t>(reported_ids_),
+                            completion_.logprobs.end());
+    delta.text = text_.take();
+    if (!delta.ids.empty() || !delta.text.empty()) callbacks_.on_delta(delta);
+  }
+  reported_ids_ = completion_.ids.size();
+  if (finished_ && callbacks_.on_finished) callbacks_.on_finished(completion_);
+}
+
+}  // namespace dspark::engine

@@ -1,0 +1,81 @@
+// Public header of the room kv: the paged key/value cache.
+//
+// A page holds kPositions consecutive positions of one request for all layers and key/value heads, in cells of
+// float16 (or float, for models run in float). Within a (layer, head): keys [4][head_dim][16] (position 16 p + lane at [p][:][lane], so that
+// scores of 16 positions are one vector), then values [64][head_dim].
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/base.h"
+#include "compute/compute.h"
+
+namespace dspark::kv {
+
+inline constexpr int kPositions = compute::kAttentionBlock;
+
+struct Shape {
+  int layers = 0, kv_heads = 0, head_dim = 0;
+  int cell_bytes = 2;  // 2: float16, 4: float
+  size_t head_bytes() const { return static_cast<size_t>(kPositions) * static_cast<size_t>(head_dim * cell_bytes); }
+  size_t page_bytes() const {
+    return static_cast<size_t>(layers) * static_cast<size_t>(kv_heads) * 2 * head_bytes();
+  }
+};
+
+using PageId = int32_t;
+
+// All pages of an engine; memory that no page has used yet is not resident. Not thread-safe.
+class PagePool {
+ public:
+  PagePool(Shape shape, int64_t pages);
+
+  const Shape& shape() const { return shape_; }
+  int64_t pages() const { return pages_; }
+  int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
+
+  uint8_t* keys(PageId page, int layer, int head) {
+    const auto index = static_cast<size_t>(layer * shape_.kv_heads + head);
+    return memory_.data() + static_cast<size_t>(page) * shape_.page_bytes() + index * 2 * shape_.head_bytes();
+  }
+  uint8_t* values(PageId page, int layer, int head) { return keys(page, layer, head) + shape_.head_bytes(); }
+
+ private:
+  friend class Sequence;
+  PageId take();
+  void give(PageId page);
+
+  Shape shape_;
+  int64_t pages_;
+  compute::AlignedBuffer memory_;
+  std::vector<PageId> free_;     // the most recently given back is taken first
+  std::vector<uint8_t> in_use_;  // [pages]
+};
+
+// The page table of one request. Rows [0, length) are committed; rows beyond may be written by a step and
+// are committed by extend() or simply written over later (roll-back is not extending).
+class Sequence {
+ public:
+  explicit Sequence(PagePool& pool) : pool_(&pool) {}
+  Sequence(Sequence&& other) noexcept;
+  Sequence& operator=(Sequence&&) = delete;
+  ~Sequence();
+
+  // Makes room for positions [0, positions). False, and nothing changed, when the pool lacks pages.
+  bool reserve(int64_t positions);
+  int64_t capacity() const { return static_cast<int64_t>(pages_.size()) * kPositions; }
+
+  int64_t length() const { return length_; }
+  void extend(int64_t rows);      // commits rows that a step has written
+  void truncate(int64_t length);  // takes committed rows back; keeps the pages
+
+  const std::vector<PageId>& pages() const { return pages_; }
+
+ private:
+  PagePool* pool_;
+  std::vector<PageId> pages_;
+  int64_t length_ = 0;
+};
+
+}  // namespace dspark::kv

@@ -1,0 +1,57 @@
+#include <utility>
+
+#include "kv/kv.h"
+
+namespace dspark::kv {
+
+PagePool::PagePool(Shape shape, int64_t pages)
+    : shape_(shape),
+      pages_(pages),
+      memory_(static_cast<size_t>(pages) * shape.page_bytes()),
+      in_use_(static_cast<size_t>(pages), 0) {
+  free_.reserve(static_cast<size_t>(pages));
+  for (int64_t page = pages; page-- > 0;) free_.push_back(static_cast<PageId>(page));
+}
+
+PageId PagePool::take() {
+  CHECK(!free_.empty());
+  const PageId page = free_.back();
+  free_.pop_back();
+  in_use_[static_cast<size_t>(page)] = 1;
+  return page;
+}
+
+void PagePool::give(PageId page) {
+  CHECK(in_use_[static_cast<size_t>(page)], "page {} given back twice", page);
+  in_use_[static_cast<size_t>(page)] = 0;
+  free_.push_back(page);
+}
+
+Sequence::Sequence(Sequence&& other) noexcept
+    : pool_(other.pool_),
+      pages_(std::exchange(other.pages_, {})),
+      length_(std::exchange(other.length_, 0)) {}
+
+Sequence::~Sequence() {
+  for (PageId page : pages_) pool_->give(page);
+}
+
+bool Sequence::reserve(int64_t positions) {
+  const int64_t wanted = (positions + kPositions - 1) / kPositions;
+  const int64_t missing = wanted - static_cast<int64_t>(pages_.size());
+  if (missing > pool_->free_pages()) return false;
+  for (int64_t i = 0; i < missing; ++i) pages_.push_back(pool_->take());
+  return true;
+}
+
+void Sequence::extend(int64_t rows) {
+  CHECK(rows >= 0 && length_ + rows <= capacity(), "{} + {} rows, room for {}", length_, rows, capacity());
+  length_ += rows;
+}
+
+void Sequence::truncate(int64_t length) {
+  CHECK(length >= 0 && length <= length_, "truncate {} rows to {}", length_, length);
+  length_ = length;
+}
+
+}  // namespace dspark::kv

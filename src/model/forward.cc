@@ -1,0 +1,355 @@
+#include "model/forward.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "model/forward_buffers.h"
+
+namespace dspark::model {
+
+using compute::Activations;
+using compute::AlignedBuffer;
+using compute::kGroup;
+using compute::kTileRows;
+using compute::PackedMatrix;
+
+namespace {
+
+AlignedBuffer floats(int64_t rows, int64_t width) {
+  return AlignedBuffer(static_cast<size_t>(rows * width) * sizeof(float));
+}
+
+// Split by blocks pays only while there are few items; then this many partial states are enough.
+int64_t most_partials(const Spec& spec, const Limits& limits, int threads) {
+  const int64_t segments = 4 * threads / spec.kv_heads + 1;
+  const int64_t blocks = (limits.context + compute::kAttentionBlock - 1) / compute::kAttentionBlock;
+  return std::min<int64_t>(segments * std::min(kSplitRows, limits.rows) * spec.heads * blocks, 1 << 20);
+}
+
+// One position's key or value into its block: keys lie in groups of 16 positions, by dimension.
+template <class Cell>
+void store_row(const Cell* row, int64_t head_dim, int64_t within, bool is_key, Cell* block) {
+  if (!is_key) {
+    std::copy_n(row, head_dim, block + within * head_dim);
+    return;
+  }
+  Cell* out = block + (within / 16) * head_dim * 16 + within % 16;
+  for (int64_t d = 0; d < head_dim; ++d) out[d * 16] = row[d];
+}
+
+}  // namespace
+
+Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_count)
+    : hidden(padded(model.spec.hidden)),
+      q_width(padded(model.spec.q_width())),
+      kv_width(padded(model.spec.kv_width())),
+      ffn(padded(model.spec.ffn)),
+      vocab(padded(model.spec.vocab)),
+      x(floats(limits.rows, hidden)),
+      product(floats(limits.rows, hidden)),
+      q(floats(limits.rows, q_width)),
+      k(floats(limits.rows, kv_width)),
+      v(floats(limits.rows, kv_width)),
+      attended(floats(limits.rows, q_width)),
+      gate(floats(limits.rows, ffn)),
+      up(floats(limits.rows, ffn)),
+      logits(floats(limits.logit_rows, vocab)),
+      cosine(floats(limits.rows, model.spec.rope.dim / 2)),
+      sine(floats(limits.rows, model.spec.rope.dim / 2)),
+      for_layer(limits.rows, model.spec.hidden),
+      for_output(limits.rows, model.spec.q_width()),
+      for_down(limits.rows, model.spec.ffn),
+      for_head(limits.logit_rows, model.spec.hidden),
+      max_partials(most_partials(model.spec, limits, thread_count)),
+      partials(static_cast<size_t>(max_partials)),
+      partial_values(floats(max_partials, model.spec.head_dim)) {
+  const auto queries = static_cast<size_t>(kAttentionRows * (model.spec.heads / model.spec.kv_heads));
+  const int64_t head_dim = model.spec.head_dim;
+  threads.resize(static_cast<size_t>(thread_count));
+  for (Thread& t : threads) {
+    t.normed = floats(1, std::max(hidden, head_dim));
+    t.narrow = AlignedBuffer(static_cast<size_t>(head_dim) * sizeof(uint16_t));
+    t.total.resize(queries);
+    t.part.resize(queries);
+    t.total_values = floats(static_cast<int64_t>(queries), head_dim);
+    t.part_values = floats(static_cast<int64_t>(queries), head_dim);
+    for (size_t i = 0; i < queries; ++i) {
+      t.total[i].values = t.total_values.as<float>() + static_cast<int64_t>(i) * head_dim;
+      t.part[i].values = t.part_values.as<float>() + static_cast<int64_t>(i) * head_dim;
+    }
+    t.queries.resize(queries);
+    t.visible.resize(queries);
+  }
+  for (int64_t i = 0; i < max_partials; ++i)
+    partials[static_cast<size_t>(i)].values = partial_values.as<float>() + i * head_dim;
+}
+
+Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool, kv::PagePool& pages,
+                 Limits limits)
+    : model_(model),
+      spec_(model.spec),
+      kernels_(kernels),
+      pool_(pool),
+      pages_(pages),
+      limits_(limits),
+      buffers_(std::make_unique<Buffers>(model, limits, pool.threads())),
+      row_ok_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(limits.rows))),
+      next_item_(std::make_unique<std::atomic<int>[]>(static_cast<size_t>(model.spec.layers))) {
+  const auto note = [this](const PackedMatrix& m) {
+    (compute::is_float_type(m.type) ? float_hidden_ : quant_hidden_) = true;
+  };
+  note(model.output_head());
+  for (const Layer& layer : model.layers)
+    for (const PackedMatrix* m : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) note(*m);
+  items_.reserve(static_cast<size_t>(limits.rows) * static_cast<size_t>(spec_.kv_heads) +
+                 static_cast<size_t>(buffers_->max_partials / kSplitBlocks + 1));
+}
+
+Forward::~Forward() = default;
+
+std::span<const float> Forward::logits(int i) const {
+  return {buffers_->logits.as<float>() + i * buffers_->vocab, static_cast<size_t>(spec_.vocab)};
+}
+
+void Forward::run(const Batch& batch) {
+  batch_ = &batch;
+  rows_ = static_cast<int>(batch.tokens.size());
+  CHECK(rows_ > 0 && rows_ <= limits_.rows, "{} rows, room for {}", rows_, limits_.rows);
+  CHECK(batch.logit_rows.size() <= static_cast<size_t>(limits_.logit_rows));
+  buffers_->for_layer.reshape(rows_, spec_.hidden);
+  buffers_->for_output.reshape(rows_, spec_.q_width());
+  buffers_->for_down.reshape(rows_, spec_.ffn);
+  buffers_->for_head.reshape(static_cast<int>(batch.logit_rows.size()), spec_.hidden);
+  for (int r = 0; r < rows_; ++r) row_ok_[static_cast<size_t>(r)].store(1, std::memory_order_relaxed);
+  plan_attention();
+  pool_.run([this](int thread) { run_thread(thread); });
+  batch_ = nullptr;
+}
+
+void Forward::run_thread(int thread) {
+  embed(thread);
+  tap(thread, -1);
+  pool_.barrier();
+  for (int l = 0; l < spec_.layers; ++l) run_layer(thread, l);
+  Buffers& b = *buffers_;
+  const int wanted = static_cast<int>(batch_->logit_rows.size());
+  if (wanted == 0) return;
+  normalise(thread, b.x.as<float>(), wanted, model_.output_norm, b.for_head, batch_->logit_rows);
+  pool_.barrier();
+  const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr}};
+  products(thread, head, b.for_head);
+}
+
+void Forward::run_layer(int thread, int layer_index) {
+  const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
+  Buffers& b = *buffers_;
+  float* x = b.x.as<float>();
+  normalise(thread, x, rows_, layer.attention_norm, b.for_layer, {});
+  pool_.barrier();
+  const Product qkv[] = {{&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
+                         {&layer.k, b.k.as<float>(), b.kv_width, &layer.k_bias, nullptr},
+                         {&layer.v, b.v.as<float>(), b.kv_width, &layer.v_bias, nullptr}};
+  products(thread, qkv, b.for_layer);
+  pool_.barrier();
+  rotate_and_store(thread, layer_index);
+  pool_.barrier();
+  attend(thread, layer_index);
+  pool_.barrier();
+  if (has_partials_) {
+    merge_partials(thread);
+    pool_.barrier();
+  }
+  collect(thread);
+  pool_.barrier();
+  const Product output[] = {{&layer.o, b.product.as<float>(), b.hidden, &layer.o_bias, x}};
+  products(thread, output, b.for_output);
+  pool_.barrier();
+  normalise(thread, x, rows_, layer.ffn_norm, b.for_layer, {});
+  pool_.barrier();
+  gate_and_up(thread, layer);
+  pool_.barrier();
+  const Product down[] = {{&layer.down, b.product.as<float>(), b.hidden, nullptr, x}};
+  products(thread, down, b.for_down);
+  pool_.barrier();
+  tap(thread, layer_index);
+}
+
+void Forward::embed(int thread) {
+  Buffers& b = *buffers_;
+  const Range range = split_range(rows_, pool_.threads(), thread);
+  const int pairs = spec_.rope.dim / 2;
+  for (const Segment& segment : batch_->segments)
+    for (int r = std::max<int>(segment.first_row, static_cast<int>(range.begin));
+         r < std::min<int>(segment.first_row + segment.rows, static_cast<int>(range.end)); ++r) {
+      compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)], b.row(b.x, r, b.hidden));
+      const auto position = static_cast<float>(segment.position + r - segment.first_row);
+      for (int i = 0; i < pairs; ++i) {
+        const float angle = position * model_.rope_inv_freq[static_cast<size_t>(i)];
+        double sine, cosine;
+        real_sin_cos(angle, &sine, &cosine);
+        b.row(b.cosine, r, pairs)[i] = static_cast<float>(cosine) * model_.rope_amplitude;
+        b.row(b.sine, r, pairs)[i] = static_cast<float>(sine) * model_.rope_amplitude;
+      }
+    }
+}
+
+// Hands columns [begin, end) of a row to the next product, in the forms that the weights read. Quantised
+// forms take whole groups.
+void Forward::put(const float* x, int row, int64_t begin, int64_t end, Activations& out, int batch_row) {
+  bool fine = true;
+  if (quant_hidden_ && out.columns() % kGroup == 0)
+    fine = kernels_.quantise(x, (end - begin) / kGroup, out.group(row, begin / kGroup), out.group_stride(row));
+  if (float_hidden_) fine = out.set_floats(row, begin, end, x) && fine;
+  if (!fine) row_ok_[static_cast<size_t>(batch_row)].store(0, std::memory_order_relaxed);
+}
+
+// pick: which rows of x; empty for all.
+void Forward::normalise(int thread, const float* x, int rows, const std::vector<float>& weight, Activations& out,
+                        std::span<const int32_t> pick) {
+  Buffers& b = *buffers_;
+  const Range range = split_range(rows, pool_.threads(), thread);
+  float* normed = b.threads[static_cast<size_t>(thread)].normed.as<float>();
+  for (int i = static_cast<int>(range.begin); i < range.end; ++i) {
+    const int row = pick.empty() ? i : pick[static_cast<size_t>(i)];
+    kernels_.rms_norm(x + row * b.hidden, weight.data(), spec_.norm_eps, spec_.hidden, normed);
+    put(normed, i, 0, spec_.hidden, out, row);
+  }
+}
+
+// This thread's share of the tiles of all matrices in the list, over all rows.
+void Forward::products(int thread, std::span<const Product> list, const Activations& x) {
+  int64_t tiles = 0;
+  for (const Product& p : list) tiles += p.matrix->tiles();
+  const Range range = split_range(tiles, pool_.threads(), thread);
+  int64_t first = 0;
+  for (const Product& p : list) {
+    const int64_t begin = std::max<int64_t>(range.begin - first, 0);
+    const int64_t end = std::min<int64_t>(range.end - first, p.matrix->tiles());
+    first += p.matrix->tiles();
+    if (begin >= end) continue;
+    kernels_.matmul(*p.matrix, x.view(), begin, end, p.out, p.stride);
+    const int64_t column = begin * kTileRows, width = (end - begin) * kTileRows;
+    for (int r = 0; r < x.rows(); ++r) {
+      float* out = p.out + r * p.stride + column;
+      if (p.bias != nullptr && !p.bias->empty()) kernels_.add(out, p.bias->data() + column, width);
+      if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
+    }
+  }
+}
+
+// Head norms, rotary embedding, and keys and values into the cache: units are (row, head of q, k or v).
+void Forward::rotate_and_store(int thread, int layer_index) {
+  const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
+  Buffers& b = *buffers_;
+  const int64_t d = spec_.head_dim, pairs = spec_.rope.dim / 2;
+  const int units = spec_.heads + 2 * spec_.kv_heads;
+  const Range range = split_range(int64_t{rows_} * units, pool_.threads(), thread);
+  auto* narrow = b.threads[static_cast<size_t>(thread)].narrow.as<uint16_t>();
+  int64_t first_unit = 0;
+  for (const Segment& segment : batch_->segments) {
+    const int64_t last_unit = first_unit + int64_t{segment.rows} * units;
+    for (int64_t u = std::max(range.begin, first_unit); u < std::min(range.end, last_unit); ++u) {
+      const int row = static_cast<int>(u / units), unit = static_cast<int>(u % units);
+      const bool is_q = unit < spec_.heads, is_k = !is_q && unit < spec_.heads + spec_.kv_heads;
+      const int head = is_q ? unit : (unit - spec_.heads) % spec_.kv_heads;
+      float* values = is_q   ? b.row(b.q, row, b.q_width) + head * d
+                      : is_k ? b.row(b.k, row, b.kv_width) + head * d
+                             : b.row(b.v, row, b.kv_width) + head * d;
+      if (is_q || is_k) {
+        const std::vector<float>& norm = is_q ? layer.q_norm : layer.k_norm;
+        if (!norm.empty()) kernels_.rms_norm(values, norm.data(), spec_.norm_eps, d, values);
+        kernels_.rotate(values, b.row(b.cosine, row, pairs), b.row(b.sine, row, pairs), pairs);
+      }
+      if (is_q) continue;
+      const int64_t position = segment.position + row - segment.first_row;
+      const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
+      const auto within = static_cast<int64_t>(position % kv::kPositions);
+      uint8_t* cells = is_k ? pages_.keys(page, layer_index, head) : pages_.values(page, layer_index, head);
+      if (pages_.shape().cell_bytes == 4) {
+        store_row(values, d, within, is_k, reinterpret_cast<float*>(cells));
+      } else {
+        kernels_.narrow(values, d, narrow);
+        store_row(narrow, d, within, is_k, reinterpret_cast<uint16_t*>(cells));
+      }
+    }
+    first_unit = last_unit;
+  }
+}
+
+// Attention outputs to the form that the output projection reads.
+void Forward::collect(int thread) {
+  Buffers& b = *buffers_;
+  const int64_t width = spec_.q_width();
+  const int64_t parts = width % kGroup == 0 ? width / kGroup : 1, part = width / parts;
+  const Range range = split_range(rows_ * parts, pool_.threads(), thread);
+  for (int64_t u = range.begin; u < range.end;) {
+    const int row = static_cast<int>(u / parts);
+    const int64_t begin = u % parts, end = std::min(parts, begin + range.end - u);
+    put(b.row(b.attended, row, b.q_width) + begin * part, row, begin * part, end * part, b.for_output, row);
+    u += end - begin;
+  }
+}
+
+// A thread makes the same columns of gate and up, so it can go on to what the down projection reads.
+void Forward::gate_and_up(int thread, const Layer& layer) {
+  Buffers& b = *buffers_;
+  const int64_t tiles = layer.gate.tiles(), pairs = (tiles + 1) / 2;  // two tiles are a scale group
+  const Range range = split_range(pairs, pool_.threads(), thread);
+  const int64_t begin = 2 * range.begin, end = std::min(2 * range.end, tiles);
+  if (begin >= end) return;
+  float *gate = b.gate.as<float>(), *up = b.up.as<float>();
+  kernels_.matmul(layer.gate, b.for_layer.view(), begin, end, gate, b.ffn);
+  kernels_.matmul(layer.up, b.for_layer.view(), begin, end, up, b.ffn);
+  const int64_t column = begin * kTileRows, last = std::min<int64_t>(end * kTileRows, spec_.ffn);
+  for (int r = 0; r < rows_; ++r) {
+    float* out = gate + r * b.ffn + column;
+    kernels_.silu_multiply(out, up + r * b.ffn + column, last - column, out);
+    put(out, r, column, last, b.for_down, r);
+  }
+}
+
+void Forward::tap(int thread, int layer) {
+  const auto taps = batch_->tap_layers;
+  const auto found = std::find(taps.begin(), taps.end(), layer);
+  if (found == taps.end()) return;
+  Buffers& b = *buffers_;
+  const Range range = split_range(rows_, pool_.threads(), thread);
+  for (int r = static_cast<int>(range.begin); r < range.end; ++r)
+    std::copy_n(b.row(b.x, r, b.hidden), spec_.hidden,
+                batch_->taps + (r * static_cast<int64_t>(taps.size()) + (found - taps.begin())) * spec_.hidden);
+}
+
+double Forward::time_matrices_ms(int rows, int repetitions) {
+  Buffers& b = *buffers_;
+  CHECK(rows <= limits_.rows && rows <= limits_.logit_rows);
+  for (Activations* a : {&b.for_layer, &b.for_output, &b.for_down, &b.for_head})
+    a->reshape(rows, a == &b.for_output ? spec_.q_width() : a == &b.for_down ? spec_.ffn : spec_.hidden);
+  std::vector<double> times;
+  for (int i = 0; i < repetitions; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    pool_.run([&](int thread) {
+      const auto one = [&](const PackedMatrix& m, float* out, int64_t stride, const Activations& x) {
+        const Range range = split_range(m.tiles(), pool_.threads(), thread);
+        kernels_.matmul(m, x.view(), range.begin, range.end, out, stride);
+        pool_.barrier();
+      };
+      for (const Layer& layer : model_.layers) {
+        one(layer.q, b.q.as<float>(), b.q_width, b.for_layer);
+        one(layer.k, b.k.as<float>(), b.kv_width, b.for_layer);
+        one(layer.v, b.v.as<float>(), b.kv_width, b.for_layer);
+        one(layer.o, b.product.as<float>(), b.hidden, b.for_output);
+        one(layer.gate, b.gate.as<float>(), b.ffn, b.for_layer);
+        one(layer.up, b.up.as<float>(), b.ffn, b.for_layer);
+        one(layer.down, b.product.as<float>(), b.hidden, b.for_down);
+      }
+      one(model_.output_head(), b.logits.as<float>(), b.vocab, b.for_head);
+    });
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    times.push_back(took.count());
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+}  // namespace dspark::model

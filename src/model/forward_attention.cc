@@ -1,0 +1,140 @@
+// Attention over the paged cache. Every (row, query head) merges the parts of blocks of 64 absolute positions
+// in ascending order, whoever computed them: an item takes all blocks of some rows, or, when few rows have a
+// long context, some blocks, leaving parts that are merged after.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "model/forward.h"
+#include "model/forward_buffers.h"
+
+namespace dspark::model {
+
+using compute::AttentionState;
+using compute::kAttentionBlock;
+
+namespace {
+
+int blocks_of(int64_t positions) { return static_cast<int>((positions + kAttentionBlock - 1) / kAttentionBlock); }
+
+}  // namespace
+
+void Forward::plan_attention() {
+  items_.clear();
+  has_partials_ = false;
+  for (int l = 0; l < spec_.layers; ++l) next_item_[static_cast<size_t>(l)].store(0, std::memory_order_relaxed);
+  const auto segments = static_cast<int>(batch_->segments.size());
+  const bool few = segments * spec_.kv_heads < 4 * pool_.threads();
+  int64_t partial = 0;
+  for (int s = 0; s < segments; ++s) {
+    const Segment& segment = batch_->segments[static_cast<size_t>(s)];
+    const int blocks = blocks_of(segment.position + segment.rows);
+    const int64_t states = int64_t{segment.rows} * spec_.heads * blocks;
+    const bool split = few && segment.rows <= kSplitRows && blocks > 2 * kSplitBlocks &&
+                       partial + states <= buffers_->max_partials;
+    for (int h = 0; h < spec_.kv_heads; ++h) {
+      if (!split) {
+        for (int r = 0; r < segment.rows; r += kAttentionRows) {
+          const int rows = std::min(kAttentionRows, segment.rows - r);
+          items_.push_back({s, h, segment.first_row + r, rows, 0, blocks_of(segment.position + r + rows), -1});
+        }
+        continue;
+      }
+      // Parts of a head: [row][query of the group][block].
+      for (int b = 0; b < blocks; b += kSplitBlocks)
+        items_.push_back({s, h, segment.first_row, segment.rows, b, std::min(b + kSplitBlocks, blocks), partial});
+      partial += states / spec_.kv_heads;
+      has_partials_ = true;
+    }
+  }
+  // The longest items first, so that no thread ends with one.
+  std::sort(items_.begin(), items_.end(), [](const AttentionItem& a, const AttentionItem& b) {
+    return a.rows * (a.block_end - a.block_begin) > b.rows * (b.block_end - b.block_begin);
+  });
+}
+
+void Forward::attend(int thread, int layer) {
+  std::atomic<int>& next = next_item_[static_cast<size_t>(layer)];
+  const int count = static_cast<int>(items_.size());
+  for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;)
+    attend_item(items_[static_cast<size_t>(i)], layer, thread);
+}
+
+void Forward::attend_item(const AttentionItem& item, int layer, int thread) {
+  Buffers& b = *buffers_;
+  Buffers::Thread& scratch = b.threads[static_cast<size_t>(thread)];
+  const Segment& segment = batch_->segments[static_cast<size_t>(item.segment)];
+  const int64_t d = spec_.head_dim;
+  const int group = spec_.heads / spec_.kv_heads, queries = item.rows * group;
+  const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
+  const int all_blocks = blocks_of(segment.position + segment.rows);
+  const compute::AttendBlock attend_block =
+      pages_.shape().cell_bytes == 4 ? kernels_.attend_block_f32 : kernels_.attend_block_f16;
+  for (int i = 0; i < queries; ++i) {
+    const int row = item.first_row + i / group;
+    scratch.queries[static_cast<size_t>(i)] =
+        b.row(b.q, row, b.q_width) + (item.kv_head * group + i % group) * d;
+    AttentionState& total = scratch.total[static_cast<size_t>(i)];
+    total.max = -std::numeric_limits<float>::infinity();
+    total.sum = 0;
+    std::fill_n(total.values, d, 0.0f);
+  }
+  for (int block = item.block_begin; block < item.block_end; ++block) {
+    int first = queries;  // later rows see more: the rows that see this block are the last ones
+    for (int i = queries; i-- > 0;) {
+      const int64_t position = segment.position + (item.first_row - segment.first_row) + i / group;
+      const int64_t seen = position + 1 - int64_t{block} * kAttentionBlock;
+      if (seen <= 0) break;
+      scratch.visible[static_cast<size_t>(i)] = static_cast<int>(std::min<int64_t>(seen, kAttentionBlock));
+      first = i;
+    }
+    if (first == queries) continue;
+    const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(block)];
+    const auto at = static_cast<size_t>(first);
+    attend_block(&scratch.queries[at], queries - first, d, pages_.keys(page, layer, item.kv_head),
+                          pages_.values(page, layer, item.kv_head), &scratch.visible[at], scale, &scratch.part[at]);
+    for (int i = first; i < queries; ++i) {
+      const AttentionState& part = scratch.part[static_cast<size_t>(i)];
+      if (item.partial < 0) {
+        kernels_.attend_merge(scratch.total[static_cast<size_t>(i)], part, d);
+      } else {
+        AttentionState& kept = b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)];
+        kept.max = part.max;
+        kept.sum = part.sum;
+        std::copy_n(part.values, d, kept.values);
+      }
+    }
+  }
+  if (item.partial >= 0) return;
+  for (int i = 0; i < queries; ++i)
+    kernels_.attend_finish(scratch.total[static_cast<size_t>(i)], d,
+                           b.row(b.attended, item.first_row + i / group, b.q_width) +
+                               (item.kv_head * group + i % group) * d);
+}
+
+void Forward::merge_partials(int thread) {
+  Buffers& b = *buffers_;
+  AttentionState& total = b.threads[static_cast<size_t>(thread)].total[0];
+  const int64_t d = spec_.head_dim;
+  const int group = spec_.heads / spec_.kv_heads;
+  int unit = 0;
+  for (const AttentionItem& item : items_) {
+    if (item.partial < 0 || item.block_begin != 0) continue;  // one item of each (segment, head)
+    const Segment& segment = batch_->segments[static_cast<size_t>(item.segment)];
+    const int all_blocks = blocks_of(segment.position + segment.rows);
+    for (int i = 0; i < item.rows * group; ++i) {
+      if (unit++ % pool_.threads() != thread) continue;
+      total.max = -std::numeric_limits<float>::infinity();
+      total.sum = 0;
+      std::fill_n(total.values, d, 0.0f);
+      const int seen = blocks_of(segment.position + i / group + 1);
+      for (int block = 0; block < seen; ++block)
+        kernels_.attend_merge(total, b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)], d);
+      kernels_.attend_finish(total, d,
+                             b.row(b.attended, item.first_row + i / group, b.q_width) +
+                                 (item.kv_head * group + i % group) * d);
+    }
+  }
+}
+
+}  // namespace dspark::model

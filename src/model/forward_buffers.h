@@ -1,0 +1,50 @@
+// Working memory of a forward pass: made once, never grown.
+#pragma once
+
+#include <vector>
+
+#include "compute/compute.h"
+#include "model/forward.h"
+
+namespace dspark::model {
+
+inline constexpr int kAttentionRows = 16;  // rows of an attention item
+inline constexpr int kSplitBlocks = 4;     // blocks of an item when long contexts are split
+inline constexpr int kSplitRows = 16;      // a segment with more rows is never split by blocks
+
+inline int64_t padded(int64_t n) { return (n + compute::kTileRows - 1) / compute::kTileRows * compute::kTileRows; }
+
+struct Forward::Buffers {
+  Buffers(const Model& model, const Limits& limits, int threads);
+
+  float* row(compute::AlignedBuffer& buffer, int row, int64_t width) {
+    return buffer.as<float>() + row * width;
+  }
+
+  int64_t hidden, q_width, kv_width, ffn, vocab;  // padded to whole tiles
+  compute::AlignedBuffer x;                       // [rows, hidden]: the residual stream
+  compute::AlignedBuffer product;                 // [rows, hidden]: an output on its way to x
+  compute::AlignedBuffer q, k, v;                 // [rows, q_width], [rows, kv_width]
+  compute::AlignedBuffer attended;                // [rows, q_width]
+  compute::AlignedBuffer gate, up;                // [rows, ffn]
+  compute::AlignedBuffer logits;                  // [logit_rows, vocab]
+  compute::AlignedBuffer cosine, sine;            // [rows, rope pairs]
+  compute::Activations for_layer, for_output, for_down, for_head;
+
+  struct Thread {  // scratch of one thread
+    compute::AlignedBuffer normed;                        // [hidden or head_dim]
+    compute::AlignedBuffer narrow;                        // [head_dim] float16
+    std::vector<compute::AttentionState> total, part;     // [kAttentionRows * group]
+    compute::AlignedBuffer total_values, part_values;     // [kAttentionRows * group, head_dim]
+    std::vector<const float*> queries;                    // [kAttentionRows * group]
+    std::vector<int> visible;                             // [kAttentionRows * group]
+  };
+  std::vector<Thread> threads;
+
+  // Partial attention of split items: by (row, query head, block).
+  int64_t max_partials;
+  std::vector<compute::AttentionState> partials;
+  compute::AlignedBuffer partial_values;  // [max_partials, head_dim]
+};
+
+}  // namespace dspark::model

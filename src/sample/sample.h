@@ -1,0 +1,87 @@
+// Public header of the room sample: the one definition of the sampling distribution p, and of the
+// noise that draws from it. The same bits on every machine: IEEE operations and SSE2, no libm.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/base.h"
+
+namespace dspark::sample {
+
+// At it every row of real logits is flat.
+inline constexpr float kMaxTemperature = 1e6f;
+
+// How a token is chosen. The defaults choose greedily.
+struct Params {
+  float temperature = 0;  // 0: argmax; in [0, kMaxTemperature]
+  int top_k = 0;          // keep the k most likely; 0: all
+  float top_p = 1;        // keep the smallest set of the most likely with mass >= top_p; in (0, 1]
+  float min_p = 0;        // keep tokens with p >= min_p * max p; in [0, 1]
+  float repeat_penalty = 1;  // > 0; divides positive and multiplies negative logits of seen tokens
+  float presence_penalty = 0;   // subtracted from the logit of every token generated so far
+  float frequency_penalty = 0;  // the same, times how often it was generated
+  std::vector<std::pair<int32_t, float>> logit_bias;  // (id, added to its logit)
+  uint64_t seed = 0;
+};
+
+// Names the first parameter that is out of its range.
+Status validate(const Params& params, int32_t vocab_size);
+
+struct TokenLogprob {
+  int32_t id;
+  float logprob;  // natural log of the model's probability: no penalties, temperature or filters
+};
+
+// Chooses the tokens of one request. Order: penalties and bias, temperature, top-k, top-p, min-p
+// (each renormalised), then argmax over the kept v of log p(v) + Gumbel(seed, position, v),
+// computed as (logit - largest logit) / temperature + gumbel(...) in double. Ties go to the smaller
+// id everywhere. repeat_penalty looks at prompt and generated tokens, the other two at generated
+// tokens only.
+class Sampler {
+ public:
+  Sampler(Params params, std::span<const int32_t> prompt_ids, int32_t vocab_size);
+
+  // logits: [vocab_size], the target's at this place; position: the absolute position that the
+  // chosen token will have. An error when a logit is NaN or +inf, or all are -inf.
+  Result<int32_t> choose(std::span<const float> logits, int64_t position);
+
+  void push(int32_t id);  // the token was committed (or is assumed, for rows further on)
+  void pop(int32_t id);   // takes the last push back
+
+  const Params& params() const { return params_; }
+
+ private:
+  bool adjusts_logits() const;
+  std::span<const float> adjusted(std::span<const float> logits);
+
+  Params params_;
+  int32_t vocab_size_;
+  std::vector<uint8_t> in_prompt_;  // [vocab], only when repeat_penalty != 1
+  std::vector<int32_t> prompt_;     // the distinct ids of in_prompt_
+  std::vector<int32_t> counts_;     // [vocab], only when a penalty needs it
+  std::vector<int32_t> generated_;  // distinct ids with a count > 0 (unordered)
+  std::vector<float> adjusted_;     // [vocab] scratch
+  std::vector<uint64_t> kept_;      // scratch: the tokens that top-k and top-p keep (order.h)
+};
+
+// Index of the largest logit, the smallest index on ties; -1 when any is NaN or +inf or all are
+// -inf.
+int32_t argmax(std::span<const float> logits);
+
+// Gumbel(0, 1) noise of a (seed, position, token): a pure function. It is -log(-log u) with u an
+// odd multiple of 2^-53 below 1, so at most 53 ln 2 = 36.7368 and at least -log(53 ln 2) = -3.604.
+inline constexpr double kMaxGumbel = 36.737;
+double gumbel(uint64_t seed, int64_t position, int32_t token);
+
+// log-probabilities of `chosen` first, then of the n most likely tokens (ties to the smaller id;
+// fewer where the vocabulary has fewer). logits: a row that choose() accepts.
+std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int32_t chosen, int n);
+
+// log(sum(exp(logits))), within 1e-6; NaN where argmax() is -1.
+double log_sum_exp(std::span<const float> logits);
+
+}  // namespace dspark::sample

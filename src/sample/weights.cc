@@ -1,0 +1,65 @@
+#include "sample/weights.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace dspark::sample {
+namespace {
+
+// Calls use(4 weights) along the row; the last call is padded with zeros.
+template <class Use>
+void for_each_weight4(std::span<const float> logits, WeightScale scale, Use use) {
+  size_t i = 0;
+  for (; i + 4 <= logits.size(); i += 4) use(scale.of(_mm_loadu_ps(logits.data() + i)));
+  if (i == logits.size()) return;
+  float rest[4];
+  std::fill(rest, rest + 4, -std::numeric_limits<float>::infinity());
+  std::copy(logits.begin() + static_cast<ptrdiff_t>(i), logits.end(), rest);
+  use(scale.of(_mm_loadu_ps(rest)));
+}
+
+// Two weights in units of 2^-40, rounded to integers: they are the low bits of the sum with 2^52.
+__m128i masses2(__m128 weights) {
+  const __m128d magic = _mm_set1_pd(0x1p52);
+  const __m128d shifted = _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(weights), _mm_set1_pd(0x1p40)), magic);
+  return _mm_sub_epi64(_mm_castpd_si128(shifted), _mm_castpd_si128(magic));
+}
+
+__m128i masses_of_4(__m128 weights) {
+  return _mm_add_epi64(masses2(weights), masses2(_mm_movehl_ps(weights, weights)));
+}
+
+uint64_t sum_lanes(__m128i sums) {
+  return static_cast<uint64_t>(_mm_cvtsi128_si64(sums)) +
+         static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums)));
+}
+
+}  // namespace
+
+WeightScale::WeightScale(float largest, float temperature)
+    // No infinite 1/temperature: times a difference of 0 it would be NaN.
+    : largest(largest), inverse(std::min(1.0f / temperature, std::numeric_limits<float>::max())) {}
+
+double sum_weights(std::span<const float> logits, WeightScale scale) {
+  __m128d low = _mm_setzero_pd(), high = _mm_setzero_pd();
+  for_each_weight4(logits, scale, [&](__m128 weights) {
+    low = _mm_add_pd(low, _mm_cvtps_pd(weights));
+    high = _mm_add_pd(high, _mm_cvtps_pd(_mm_movehl_ps(weights, weights)));
+  });
+  double lanes[2];
+  _mm_storeu_pd(lanes, _mm_add_pd(low, high));
+  return lanes[0] + lanes[1];
+}
+
+uint64_t mass(float logit, WeightScale scale) {
+  return static_cast<uint64_t>(_mm_cvtsi128_si64(masses2(scale.of(_mm_set1_ps(logit)))));
+}
+
+uint64_t sum_masses(std::span<const float> logits, WeightScale scale) {
+  __m128i sums = _mm_setzero_si128();
+  for_each_weight4(logits, scale,
+                   [&](__m128 weights) { sums = _mm_add_epi64(sums, masses_of_4(weights)); });
+  return sum_lanes(sums);
+}
+
+}  // namespace dspark::sample

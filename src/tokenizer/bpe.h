@@ -1,0 +1,70 @@
+// Byte-level BPE (SmolLM, Qwen2/3, Llama 3) and Gemma's BPE with byte fall-back.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/base.h"
+#include "formats/formats.h"
+
+namespace dspark::tokenizer {
+
+class Tokenizer {
+ public:
+  static Result<Tokenizer> from_gguf(const formats::GgufFile& file);
+  // tokenizer.json, with tokenizer_config.json and generation_config.json beside it when present.
+  static Result<Tokenizer> from_directory(const std::filesystem::path& directory);
+  // tokenizer.json's text alone; for tests and fuzzing.
+  static Result<Tokenizer> from_json(std::string_view text, const std::string& name);
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  enum class Specials { kAsText, kParse };  // whether a control token's exact text becomes its id
+  // Nothing is added before or after (see bos_id and add_bos). Any bytes are accepted: invalid UTF-8
+  // becomes byte tokens, or is dropped where the vocabulary has none. Thread-safe.
+  std::vector<int32_t> encode(std::string_view text, Specials specials) const;
+
+  // The bytes a token stands for; empty for control tokens unless show_specials.
+  std::string_view token_bytes(int32_t id, bool show_specials = false) const;
+  std::string decode(std::span<const int32_t> ids, bool show_specials = false) const;
+
+  int32_t vocab_size() const;
+  std::string_view token_text(int32_t id) const;  // as the vocabulary spells it
+  bool is_special(int32_t id) const;              // control token
+  std::optional<int32_t> find(std::string_view token_text) const;
+  std::optional<int32_t> bos_id() const;
+  std::optional<int32_t> eos_id() const;
+  bool add_bos() const;
+  const std::vector<int32_t>& stop_ids() const;       // ids that end a generation: eos, end of turn; sorted
+  const std::string& chat_template() const;           // Jinja text; empty when the model has none
+  const std::string& description() const;             // "byte-level BPE, pre-tokenizer smollm, 49152 tokens"
+  uint64_t hash() const;  // xxh3 of the vocabulary (ids, bytes, kinds): equal hashes, same ids
+
+  struct Impl;  // bpe_impl.h; the loaders fill it
+
+ private:
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Turns a stream of ids into text without ever splitting a UTF-8 character: bytes of an unfinished
+// character wait for the next token. flush() gives what is left (an unfinished character as U+FFFD).
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  std::string push(int32_t id);
+  std::string flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  std::string pending_;
+};
+
+}  // namespace dspark::tokenizer

@@ -1,0 +1,68 @@
+// Runs every fixture folder by its kind; one line a folder on stdout: NAME pass|fail|skip COUNT. Folders are
+// those of tests/fixtures, or of the folder that DSPARK_FIXTURES names.
+#include <cstdlib>
+#include <set>
+
+#include "formats/formats.h"
+#include "parity/runner.h"
+
+namespace dspark::parity {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path default_model() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const fs::path base = cache != nullptr && *cache ? fs::path(cache) : fs::path(home != nullptr ? home : ".") / ".cache";
+  return base / "dspark/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf";
+}
+
+enum class Outcome { kRun, kSkip, kUnknown };
+
+Outcome run_folder(const fs::path& folder, Report& report) {
+  if (fs::exists(folder / "draft/config.json")) {
+    const auto config = formats::JsonConfig::open(folder / "target/config.json");
+    report.check(config.ok(), config.ok() ? "" : config.message());
+    if (!config.ok()) return Outcome::kRun;
+    const auto type = config.value().string("model_type");
+    if (type.ok() && type.value().starts_with("gemma4")) return Outcome::kSkip;
+    check_target(folder, report);
+    return Outcome::kRun;
+  }
+  if (fs::exists(folder / "tokenizer.jsonl")) {
+    if (!fs::exists(default_model())) return Outcome::kSkip;
+    check_smollm2(folder, default_model(), report);
+    return Outcome::kRun;
+  }
+  for (const char* file : {"metrics.json", "cases.json", "sts_cases.json", "cache/manifest.json"})
+    if (fs::exists(folder / file)) return Outcome::kSkip;
+  return Outcome::kUnknown;
+}
+
+int run_all() {
+  const char* named = std::getenv("DSPARK_FIXTURES");
+  const fs::path root = named != nullptr && *named ? fs::path(named) : fs::path(DSPARK_SOURCE_DIR) / "tests/fixtures";
+  std::set<fs::path> folders;
+  if (fs::is_directory(root))
+    for (const auto& entry : fs::directory_iterator(root))
+      if (entry.is_directory()) folders.insert(entry.path());
+  bool failed = folders.empty();
+  if (failed) fmt::print(stderr, "{}: no fixture folders\n", root.string());
+  for (const fs::path& folder : folders) {
+    Report report;
+    const Outcome outcome = run_folder(folder, report);
+    const bool bad = outcome == Outcome::kUnknown || report.failed() || (outcome == Outcome::kRun && report.count() == 0);
+    failed |= bad;
+    fmt::print("{} {} {}\n", folder.filename().string(), bad ? "fail" : outcome == Outcome::kSkip ? "skip" : "pass", report.count());
+    std::fflush(stdout);
+    if (outcome == Outcome::kUnknown) fmt::print(stderr, "  {}: an unknown or empty folder\n", folder.string());
+    for (const std::string& failure : report.failures()) fmt::print(stderr, "  {}\n", failure);
+  }
+  return failed ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace dspark::parity
+
+int main() { return dspark::parity::run_all(); }
