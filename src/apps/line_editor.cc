@@ -2,6 +2,7 @@
 
 #include <editline/readline.h>
 #include <langinfo.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,21 +17,31 @@ namespace {
 
 constexpr int kHistoryLines = 1000;
 constexpr int kClearLine = 0x15;  // Ctrl-U
+constexpr int kLookAgainMs = 100;
 
 InterruptFlag* interrupt_flag = nullptr;
 
-// One character, decoded here since libedit takes it whole. Ctrl-C arrives as a signal that ends
-// the read.
+// Waits for a byte; false when the flag was raised instead. The wait is short, since a signal may
+// come just before it or be taken by another thread.
+bool byte_ready(int input) {
+  for (;;) {
+    if (interrupt_flag->raised()) return false;
+    pollfd waiting{input, POLLIN, 0};
+    if (::poll(&waiting, 1, kLookAgainMs) > 0) return true;
+  }
+}
+
+// One character, decoded here since libedit takes it whole.
 int read_character(FILE* input) {
   std::mbstate_t state{};
   for (;;) {
-    char byte = 0;
-    const ssize_t got = ::read(fileno(input), &byte, 1);
-    if (got < 0 && errno == EINTR) {
-      if (!interrupt_flag->raised()) continue;
+    if (!byte_ready(fileno(input))) {
       interrupt_flag->clear();
       return kClearLine;
     }
+    char byte = 0;
+    const ssize_t got = ::read(fileno(input), &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return -1;
     wchar_t character = 0;
     const size_t used = std::mbrtowc(&character, &byte, 1, &state);

@@ -13,7 +13,7 @@
 
 namespace dspark::apps {
 
-// The tokenizer of a model, without its weights.
+// The tokenizer of a model, without its weights. An error where it has none.
 Result<tokenizer::Tokenizer> load_tokenizer(const std::filesystem::path& model);
 
 // {"role", "content"}

@@ -1,5 +1,5 @@
-// CHECK(condition) and CHECK(condition, "format {}", ...): a programmer's fault stops the program with
-// the place and the values. Never for input: that is what Result is for.
+// CHECK(condition) and CHECK(condition, "format {}", ...): a programmer's fault stops the program
+// with the place and the values. Never for input: that is what Result is for.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,9 +17,9 @@ std::string check_message(fmt::format_string<Args...> format, Args&&... args) {
 }
 }  // namespace dspark
 
-#define CHECK(condition, ...)                                                    \
-  do {                                                                           \
-    if (!(condition)) [[unlikely]]                                               \
-      ::dspark::check_failed(__FILE__, __LINE__, #condition,                     \
-                             ::dspark::check_message(__VA_ARGS__));              \
+#define CHECK(condition, ...)                                       \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::dspark::check_failed(__FILE__, __LINE__, #condition,        \
+                             ::dspark::check_message(__VA_ARGS__)); \
   } while (false)

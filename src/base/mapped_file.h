@@ -1,5 +1,5 @@
-// A file mapped read-only. Model files are read once and repacked; release() gives pages back, so that a
-// load never holds the file and its repacked form at the same time.
+// A file mapped read-only. Model files are read once and repacked; release() gives pages back, so
+// that a load never holds the file and its repacked form at the same time.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@ class MappedFile {
   size_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
 
-  // Tells the kernel that [offset, offset + bytes) is no longer needed in memory. Reading it again works.
+  // Tells the kernel that [offset, offset + bytes) is no longer needed in memory. Reading it again
+  // works.
   void release(size_t offset, size_t bytes) const;
 
  private:

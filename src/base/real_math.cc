@@ -16,7 +16,9 @@ constexpr double kHalfPi2 = 6.07710050630396597660e-11;
 constexpr double kHalfPi3 = 2.02226624871116645580e-21;
 constexpr double kHalfPi3Tail = 8.47842766036889956997e-32;
 
-double power_of_two(int64_t n) { return std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52); }
+double power_of_two(int64_t n) {
+  return std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52);
+}
 
 int64_t round_to_integer(double x) { return static_cast<int64_t>(x < 0 ? x - 0.5 : x + 0.5); }
 
@@ -36,10 +38,20 @@ double real_exp(double x) {
   if (x < -745.0) return 0;
   const int64_t n = round_to_integer(x * 1.44269504088896338700);
   const double r = (x - static_cast<double>(n) * kLn2High) - static_cast<double>(n) * kLn2Low;
-  static constexpr double kTaylor[] = {1.0,           1.0,           1.0 / 2,        1.0 / 6,
-                                       1.0 / 24,      1.0 / 120,     1.0 / 720,      1.0 / 5040,
-                                       1.0 / 40320,   1.0 / 362880,  1.0 / 3628800,  1.0 / 39916800,
-                                       1.0 / 479001600, 1.0 / 6227020800.0};
+  static constexpr double kTaylor[] = {1.0,
+                                       1.0,
+                                       1.0 / 2,
+                                       1.0 / 6,
+                                       1.0 / 24,
+                                       1.0 / 120,
+                                       1.0 / 720,
+                                       1.0 / 5040,
+                                       1.0 / 40320,
+                                       1.0 / 362880,
+                                       1.0 / 3628800,
+                                       1.0 / 39916800,
+                                       1.0 / 479001600,
+                                       1.0 / 6227020800.0};
   const int64_t half = n / 2;  // in two factors: n may lie beyond the exponent's range
   return polynomial(kTaylor, r) * power_of_two(half) * power_of_two(n - half);
 }
@@ -74,19 +86,32 @@ void real_sin_cos(double x, double* sine, double* cosine) {
   const double n = static_cast<double>(k);
   const double r = ((x - n * kHalfPi1) - n * kHalfPi2) - n * (kHalfPi3 + kHalfPi3Tail);
   const double s = r * r;
-  static constexpr double kSine[] = {1.0,           -1.0 / 6,          1.0 / 120,
-                                     -1.0 / 5040,   1.0 / 362880,      -1.0 / 39916800,
-                                     1.0 / 6227020800.0, -1.0 / 1307674368000.0};
-  static constexpr double kCosine[] = {1.0,           -1.0 / 2,         1.0 / 24,
-                                       -1.0 / 720,    1.0 / 40320,      -1.0 / 3628800,
-                                       1.0 / 479001600, -1.0 / 87178291200.0,
+  static constexpr double kSine[] = {
+      1.0,          -1.0 / 6,        1.0 / 120,          -1.0 / 5040,
+      1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0, -1.0 / 1307674368000.0};
+  static constexpr double kCosine[] = {1.0,
+                                       -1.0 / 2,
+                                       1.0 / 24,
+                                       -1.0 / 720,
+                                       1.0 / 40320,
+                                       -1.0 / 3628800,
+                                       1.0 / 479001600,
+                                       -1.0 / 87178291200.0,
                                        1.0 / 20922789888000.0};
   const double sr = r * polynomial(kSine, s), cr = polynomial(kCosine, s);
   switch (k & 3) {
-    case 0: *sine = sr, *cosine = cr; return;
-    case 1: *sine = cr, *cosine = -sr; return;
-    case 2: *sine = -sr, *cosine = -cr; return;
-    default: *sine = -cr, *cosine = sr; return;
+    case 0:
+      *sine = sr, *cosine = cr;
+      return;
+    case 1:
+      *sine = cr, *cosine = -sr;
+      return;
+    case 2:
+      *sine = -sr, *cosine = -cr;
+      return;
+    default:
+      *sine = -cr, *cosine = sr;
+      return;
   }
 }
 

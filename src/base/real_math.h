@@ -1,5 +1,5 @@
-// exp, log, sin and cos in double from IEEE operations alone, so that every machine gets the same bits
-// (no libm between token ids and the sampled token). Relative error about 1e-15.
+// exp, log, sin and cos in double from IEEE operations alone, so that every machine gets the same
+// bits (no libm between token ids and the sampled token). Relative error about 1e-15.
 #pragma once
 
 namespace dspark {

@@ -1,5 +1,5 @@
-// Errors as values. Whatever reads untrusted input returns a Result; its message names the file, the
-// place and what was expected. Programmer faults are CHECKs (check.h), not Results.
+// Errors as values. Whatever reads untrusted input returns a Result; its message names the file,
+// the place and what was expected. Programmer faults are CHECKs (check.h), not Results.
 #pragma once
 
 #include <fmt/format.h>
@@ -70,14 +70,12 @@ using Status = Result<void>;
 #define DSPARK_CONCAT(a, b) DSPARK_CONCAT_INNER(a, b)
 
 // DSPARK_TRY(auto x, expression): x is the value, or the error is returned to the caller.
-#define DSPARK_TRY(declaration, expression)                             \
-  auto DSPARK_CONCAT(result_, __LINE__) = (expression);                 \
-  if (!DSPARK_CONCAT(result_, __LINE__).ok())                           \
-    return DSPARK_CONCAT(result_, __LINE__).error();                    \
+#define DSPARK_TRY(declaration, expression)                                                    \
+  auto DSPARK_CONCAT(result_, __LINE__) = (expression);                                        \
+  if (!DSPARK_CONCAT(result_, __LINE__).ok()) return DSPARK_CONCAT(result_, __LINE__).error(); \
   declaration = DSPARK_CONCAT(result_, __LINE__).take()
 
-#define DSPARK_RETURN_IF_ERROR(expression)                  \
-  do {                                                      \
-    if (auto status_ = (expression); !status_.ok())         \
-      return status_.error();                               \
+#define DSPARK_RETURN_IF_ERROR(expression)                                  \
+  do {                                                                      \
+    if (auto status_ = (expression); !status_.ok()) return status_.error(); \
   } while (false)

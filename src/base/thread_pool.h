@@ -1,6 +1,7 @@
-// The engine's threads. A job runs on all of them at once and meets at barriers; between jobs, and at
-// barriers that take long, a thread spins for about 50 us and then sleeps on a futex. Every thread runs
-// with round-to-nearest and subnormals kept (the numerics contract), and run() restores the caller's mode.
+// The engine's threads. A job runs on all of them at once and meets at barriers; between jobs, and
+// at barriers that take long, a thread spins for about 50 us and then sleeps on a futex. Every
+// thread runs with round-to-nearest and subnormals kept (the numerics contract), and run() restores
+// the caller's mode.
 #pragma once
 
 #include <atomic>
@@ -16,8 +17,8 @@ int available_cpus();
 
 class ThreadPool {
  public:
-  // threads includes the caller of run(); 0 means available_cpus(). pin: thread i to the i-th CPU of the mask
-  // (the caller stays where it is, unpinned).
+  // threads includes the caller of run(); 0 means available_cpus(). pin: thread i to the i-th CPU
+  // of the mask (the caller stays where it is, unpinned).
   explicit ThreadPool(int threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -1,5 +1,5 @@
-// The inputs of a matrix product, as the kernels read them: in blocks of up to 16 rows, the rows of a block
-// side by side. Quantised for quantised weights, floats for float weights.
+// The inputs of a matrix product, as the kernels read them: in blocks of up to 16 rows, the rows of
+// a block side by side. Quantised for quantised weights, floats for float weights.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +15,17 @@ inline constexpr int kBlockRows = 16;
 struct ActivationGroup {
   int8_t q[32];
   float scale;
-  float sum;             // float(sum of q), exact
-  int32_t neg_sum;       // -(sum of q)
-  int32_t neg_sum_low;   // -(sum of the first 16 q)
+  float sum;            // float(sum of q), exact
+  int32_t neg_sum;      // -(sum of q)
+  int32_t neg_sum_low;  // -(sum of the first 16 q)
 };
 static_assert(sizeof(ActivationGroup) == 48);
 
 // What a kernel sees of Activations. Plain data: kernel files share no inline function.
 struct ActivationView {
-  const ActivationGroup* groups;  // blocks of [columns / 32][rows of the block], one after the other
-  const float* floats;            // blocks of [columns][rows of the block]
+  const ActivationGroup*
+      groups;           // blocks of [columns / 32][rows of the block], one after the other
+  const float* floats;  // blocks of [columns][rows of the block]
   int rows;
   int64_t columns;
 };
@@ -56,8 +57,8 @@ class Activations {
   }
   int64_t group_stride(int row) const { return block_rows(row / kBlockRows); }
 
-  // Columns [begin, end) of one row from plain floats x (x[0] is column `begin`). False when a value is not
-  // finite.
+  // Columns [begin, end) of one row from plain floats x (x[0] is column `begin`). False when a
+  // value is not finite.
   bool set_floats(int row, int64_t begin, int64_t end, const float* x);
 
  private:

@@ -9,13 +9,14 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 }
 
-// Mapped one by one, aligned to a huge page when large: anonymous memory is zero and costs nothing until
-// it is written.
+// Mapped one by one, aligned to a huge page when large: anonymous memory is zero and costs nothing
+// until it is written.
 AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   const bool large = bytes >= kHugePage;
   const size_t mapped = large ? bytes + kHugePage : bytes;
-  void* base = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* base = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<uint8_t*>(base);
   if (!large) return;

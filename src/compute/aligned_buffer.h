@@ -1,5 +1,5 @@
-// Memory for weights, activations and cache: 64-byte aligned, zeroed, on huge pages where the system
-// has them, untouched (so not resident) until written.
+// Memory for weights, activations and cache: 64-byte aligned, zeroed, on huge pages where the
+// system has them, untouched (so not resident) until written.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Public header of the room compute: packed matrices, quantised activations, and one table of kernels
-// for each instruction set. ref defines; the others give the same bits.
+// Public header of the room compute: packed matrices, quantised activations, and one table of
+// kernels for each instruction set. ref defines; the others give the same bits.
 #pragma once
 
 #include "compute/activations.h"

@@ -8,7 +8,8 @@ namespace dspark::compute {
 namespace {
 
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
 }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -19,10 +20,12 @@ bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 }  // namespace
 
 const Kernels* kernels(std::string_view isa) {
-  if (isa == "auto") return has_avx512() ? kernels("avx512") : has_avx2() ? avx2_kernels() : ref_kernels();
+  if (isa == "auto")
+    return has_avx512() ? kernels("avx512") : has_avx2() ? avx2_kernels() : ref_kernels();
   if (isa == "ref") return ref_kernels();
   if (isa == "avx2") return has_avx2() ? avx2_kernels() : nullptr;
-  if (isa == "avx512") return has_vnni() ? avx512_vnni_kernels() : has_avx512() ? avx512_bw_kernels() : nullptr;
+  if (isa == "avx512")
+    return has_vnni() ? avx512_vnni_kernels() : has_avx512() ? avx512_bw_kernels() : nullptr;
   return nullptr;
 }
 

@@ -1,5 +1,6 @@
-// The kernel table: what an instruction set must provide. compute/ref is the definition in plain C++; the
-// others must give the same bits (tests/kernels compare with ==). docs/decisions.md has the reasons.
+// The kernel table: what an instruction set must provide. compute/ref is the definition in plain
+// C++; the others must give the same bits (tests/kernels compare with ==). docs/decisions.md has
+// the reasons.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +21,19 @@ struct AttentionState {
 };
 
 using AttendBlock = void (*)(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                             const void* values, const int* visible, float scale, AttentionState* out);
+                             const void* values, const int* visible, float scale,
+                             AttentionState* out);
 
 struct Kernels {
   const char* name;
 
   // out[row * out_stride + o] = sum over columns, for every row of x and all outputs o of the tiles
   // [tile_begin, tile_end). Writes whole tiles: out's rows are padded to a multiple of 16.
-  void (*matmul)(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
-                 float* out, int64_t out_stride);
+  void (*matmul)(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin,
+                 int64_t tile_end, float* out, int64_t out_stride);
 
-  // One row of 32 * groups floats; group g goes to out[g * out_stride]. False when a value is not finite.
+  // One row of 32 * groups floats; group g goes to out[g * out_stride]. False when a value is not
+  // finite.
   bool (*quantise)(const float* x, int64_t groups, ActivationGroup* out, int64_t out_stride);
 
   // out = x / sqrt(mean(x^2) + eps) * weight, [n]. In place allowed.
@@ -53,8 +56,8 @@ struct Kernels {
   //   keys        [4][head_dim][16]: position 16 p + lane of the block is [p][:][lane]
   //   values      [64][head_dim]
   //   visible[i]  positions of the block that query i sees: the first 1..64
-  // Scores are scale * (fma chain over ascending dimensions). out[i] is overwritten. One kernel for each type
-  // of the cache's cells.
+  // Scores are scale * (fma chain over ascending dimensions). out[i] is overwritten. One kernel for
+  // each type of the cache's cells.
   AttendBlock attend_block_f16, attend_block_f32;
 
   // total := total merged with the next block's part.

@@ -16,8 +16,8 @@ void put_nibbles(const GroupCodes& codes, uint8_t* out) {
   for (int j = 0; j < 4; ++j)
     for (int lane = 0; lane < kTileRows; ++lane)
       for (int b = 0; b < 4; ++b)
-        out[j * 64 + lane * 4 + b] = static_cast<uint8_t>(
-            (codes[lane][4 * j + b] & 15) | (codes[lane][4 * (j + 4) + b] & 15) << 4);
+        out[j * 64 + lane * 4 + b] = static_cast<uint8_t>((codes[lane][4 * j + b] & 15) |
+                                                          (codes[lane][4 * (j + 4) + b] & 15) << 4);
 }
 
 void put_high_bits(const GroupCodes& codes, uint8_t* out) {
@@ -26,7 +26,8 @@ void put_high_bits(const GroupCodes& codes, uint8_t* out) {
     for (int lane = 0; lane < kTileRows; ++lane)
       for (int b = 0; b < 4; ++b) {
         const int bit = lane * 4 + b;
-        out[j * 8 + bit / 8] |= static_cast<uint8_t>(((codes[lane][4 * j + b] >> 4) & 1) << (bit % 8));
+        out[j * 8 + bit / 8] |=
+            static_cast<uint8_t>(((codes[lane][4 * j + b] >> 4) & 1) << (bit % 8));
       }
 }
 
@@ -42,12 +43,14 @@ void put_high_pairs(const GroupCodes& codes, uint8_t* out) {
 // Q4_0 and Q4_1 keep columns t and t + 16 in one byte, which is a tile's own pairing.
 bool pack_q4(const uint8_t* const rows[], int64_t groups, int scale_bytes, uint8_t* out) {
   bool finite = true;
-  for (int64_t g = 0; g < groups; ++g, out += kNibbleBytes + static_cast<size_t>(scale_bytes) * kTileRows) {
+  for (int64_t g = 0; g < groups;
+       ++g, out += kNibbleBytes + static_cast<size_t>(scale_bytes) * kTileRows) {
     uint8_t* scales = out + kNibbleBytes;
     for (int lane = 0; lane < kTileRows; ++lane) {
       if (rows[lane] == nullptr) {
         for (int j = 0; j < 4; ++j) std::memset(out + j * 64 + lane * 4, 0, 4);
-        for (int s = 0; s < scale_bytes; s += 2) std::memset(scales + s * kTileRows + 2 * lane, 0, 2);
+        for (int s = 0; s < scale_bytes; s += 2)
+          std::memset(scales + s * kTileRows + 2 * lane, 0, 2);
         continue;
       }
       const uint8_t* block = rows[lane] + g * (scale_bytes + 16);
@@ -55,7 +58,8 @@ bool pack_q4(const uint8_t* const rows[], int64_t groups, int scale_bytes, uint8
         finite &= finite_half(block + s);
         std::memcpy(scales + s * kTileRows + 2 * lane, block + s, 2);
       }
-      for (int j = 0; j < 4; ++j) std::memcpy(out + j * 64 + lane * 4, block + scale_bytes + 4 * j, 4);
+      for (int j = 0; j < 4; ++j)
+        std::memcpy(out + j * 64 + lane * 4, block + scale_bytes + 4 * j, 4);
     }
   }
   return finite;
@@ -78,7 +82,8 @@ bool pack_q5(const uint8_t* const rows[], int64_t groups, int scale_bytes, uint8
       std::memcpy(&high, block + scale_bytes, 4);
       const uint8_t* low = block + scale_bytes + 4;
       for (int t = 0; t < kGroup; ++t)
-        codes[lane][t] = static_cast<uint8_t>(((low[t % 16] >> (t < 16 ? 0 : 4)) & 15) | ((high >> t) & 1) << 4);
+        codes[lane][t] =
+            static_cast<uint8_t>(((low[t % 16] >> (t < 16 ? 0 : 4)) & 15) | ((high >> t) & 1) << 4);
     }
     put_nibbles(codes, out);
     put_high_bits(codes, out + kNibbleBytes);
@@ -172,8 +177,8 @@ bool pack_q6_k(const uint8_t* const rows[], int64_t supers, uint8_t* out) {
       for (int lane = 0; lane < kTileRows; ++lane) {
         if (rows[lane] == nullptr) continue;
         const uint8_t* block = rows[lane] + s * kBlockBytes;
-        // Each half of 128 values: quarter q takes low nibbles of bytes 32 * (q % 2), shifted by 4 for q >= 2,
-        // and two high bits at 2q of the half's 32 high bytes.
+        // Each half of 128 values: quarter q takes low nibbles of bytes 32 * (q % 2), shifted by 4
+        // for q >= 2, and two high bits at 2q of the half's 32 high bytes.
         const int half = g / 4, quarter = g % 4;
         const uint8_t* low = block + 64 * half + 32 * (quarter % 2);
         const uint8_t* high = block + 128 + 32 * half;
@@ -202,8 +207,9 @@ bool pack_float(DType type, const uint8_t* const rows[], int64_t columns, uint8_
       }
       const uint8_t* value = rows[lane] + c * kBytes;
       std::memcpy(out, value, kBytes);
-      const bool big_exponent = type == DType::kF16 ? !finite_half(value)
-                                                    : (value[kBytes - 1] & 0x7f) == 0x7f && (value[kBytes - 2] & 0x80);
+      const bool big_exponent =
+          type == DType::kF16 ? !finite_half(value)
+                              : (value[kBytes - 1] & 0x7f) == 0x7f && (value[kBytes - 2] & 0x80);
       finite &= !big_exponent;
     }
   return finite;
@@ -214,18 +220,29 @@ bool pack_float(DType type, const uint8_t* const rows[], int64_t columns, uint8_
 bool pack_tile(DType type, const uint8_t* const rows[kTileRows], int64_t columns, uint8_t* out) {
   const int64_t groups = columns / kGroup, supers = groups / kSuperGroups;
   switch (type) {
-    case DType::kF32: return pack_float<4>(type, rows, columns, out);
+    case DType::kF32:
+      return pack_float<4>(type, rows, columns, out);
     case DType::kF16:
-    case DType::kBF16: return pack_float<2>(type, rows, columns, out);
-    case DType::kQ4_0: return pack_q4(rows, groups, 2, out);
-    case DType::kQ4_1: return pack_q4(rows, groups, 4, out);
-    case DType::kQ5_0: return pack_q5(rows, groups, 2, out);
-    case DType::kQ5_1: return pack_q5(rows, groups, 4, out);
-    case DType::kQ8_0: return pack_q8(rows, groups, out);
-    case DType::kQ4_K: return pack_q45_k(false, rows, supers, out);
-    case DType::kQ5_K: return pack_q45_k(true, rows, supers, out);
-    case DType::kQ6_K: return pack_q6_k(rows, supers, out);
-    default: return false;
+    case DType::kBF16:
+      return pack_float<2>(type, rows, columns, out);
+    case DType::kQ4_0:
+      return pack_q4(rows, groups, 2, out);
+    case DType::kQ4_1:
+      return pack_q4(rows, groups, 4, out);
+    case DType::kQ5_0:
+      return pack_q5(rows, groups, 2, out);
+    case DType::kQ5_1:
+      return pack_q5(rows, groups, 4, out);
+    case DType::kQ8_0:
+      return pack_q8(rows, groups, out);
+    case DType::kQ4_K:
+      return pack_q45_k(false, rows, supers, out);
+    case DType::kQ5_K:
+      return pack_q45_k(true, rows, supers, out);
+    case DType::kQ6_K:
+      return pack_q6_k(rows, supers, out);
+    default:
+      return false;
   }
 }
 

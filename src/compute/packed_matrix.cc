@@ -32,18 +32,29 @@ int code_at(const uint8_t* codes, int64_t lane, int c, int high_bits) {
 
 size_t packed_group_bytes(DType type) {
   switch (type) {
-    case DType::kF32: return kTileRows * 4;
+    case DType::kF32:
+      return kTileRows * 4;
     case DType::kF16:
-    case DType::kBF16: return kTileRows * 2;
-    case DType::kQ4_0: return kNibbleBytes + kHalfRow;
-    case DType::kQ4_1: return kNibbleBytes + 2 * kHalfRow;
-    case DType::kQ5_0: return kNibbleBytes + 64 + kHalfRow;
-    case DType::kQ5_1: return kNibbleBytes + 64 + 2 * kHalfRow;
-    case DType::kQ8_0: return 2 * kNibbleBytes + kHalfRow;
-    case DType::kQ4_K: return kNibbleBytes + 2 * kTileRows;
-    case DType::kQ5_K: return kNibbleBytes + 64 + 2 * kTileRows;
-    case DType::kQ6_K: return kNibbleBytes + 128 + 2 * kTileRows;
-    default: break;
+    case DType::kBF16:
+      return kTileRows * 2;
+    case DType::kQ4_0:
+      return kNibbleBytes + kHalfRow;
+    case DType::kQ4_1:
+      return kNibbleBytes + 2 * kHalfRow;
+    case DType::kQ5_0:
+      return kNibbleBytes + 64 + kHalfRow;
+    case DType::kQ5_1:
+      return kNibbleBytes + 64 + 2 * kHalfRow;
+    case DType::kQ8_0:
+      return 2 * kNibbleBytes + kHalfRow;
+    case DType::kQ4_K:
+      return kNibbleBytes + 2 * kTileRows;
+    case DType::kQ5_K:
+      return kNibbleBytes + 64 + 2 * kTileRows;
+    case DType::kQ6_K:
+      return kNibbleBytes + 128 + 2 * kTileRows;
+    default:
+      break;
   }
   CHECK(false, "type {} is no weight type", dtype_info(type).name);
 }
@@ -51,9 +62,12 @@ size_t packed_group_bytes(DType type) {
 size_t packed_head_bytes(DType type) {
   switch (type) {
     case DType::kQ4_K:
-    case DType::kQ5_K: return 2 * kHalfRow;
-    case DType::kQ6_K: return kHalfRow;
-    default: return 0;
+    case DType::kQ5_K:
+      return 2 * kHalfRow;
+    case DType::kQ6_K:
+      return kHalfRow;
+    default:
+      return 0;
   }
 }
 
@@ -70,16 +84,18 @@ void unpack_row(const PackedMatrix& matrix, int64_t row, float* out) {
   if (is_float_type(type)) {
     for (int64_t c = 0; c < matrix.columns; ++c) {
       const uint8_t* at = tile + static_cast<size_t>(c) * unit;
-      if (type == DType::kF32) std::memcpy(&out[c], at + 4 * lane, 4);
-      else if (type == DType::kF16) out[c] = load_half(at, lane);
-      else out[c] = bf16_to_f32(load_u16(at + 2 * lane));
+      if (type == DType::kF32)
+        std::memcpy(&out[c], at + 4 * lane, 4);
+      else if (type == DType::kF16)
+        out[c] = load_half(at, lane);
+      else
+        out[c] = bf16_to_f32(load_u16(at + 2 * lane));
     }
     return;
   }
-  const int high_bits = type == DType::kQ6_K                             ? 2
-                        : type == DType::kQ5_0 || type == DType::kQ5_1 ||
-                                type == DType::kQ5_K                     ? 1
-                                                                         : 0;
+  const int high_bits = type == DType::kQ6_K                                                   ? 2
+                        : type == DType::kQ5_0 || type == DType::kQ5_1 || type == DType::kQ5_K ? 1
+                                                                                               : 0;
   const uint8_t *at = tile, *super = tile;
   for (int64_t g = 0; g < matrix.columns / kGroup; ++g, at += unit) {
     if (head > 0 && g % kSuperGroups == 0) super = at, at += head;
@@ -87,15 +103,18 @@ void unpack_row(const PackedMatrix& matrix, int64_t row, float* out) {
       float& value = out[g * kGroup + c];
       switch (type) {
         case DType::kQ4_0:
-          value = static_cast<float>(code_at(at, lane, c, 0) - 8) * load_half(at + kNibbleBytes, lane);
+          value =
+              static_cast<float>(code_at(at, lane, c, 0) - 8) * load_half(at + kNibbleBytes, lane);
           break;
         case DType::kQ5_0:
-          value = static_cast<float>(code_at(at, lane, c, 1) - 16) * load_half(at + kNibbleBytes + 64, lane);
+          value = static_cast<float>(code_at(at, lane, c, 1) - 16) *
+                  load_half(at + kNibbleBytes + 64, lane);
           break;
         case DType::kQ4_1:
         case DType::kQ5_1: {
           const uint8_t* scales = at + kNibbleBytes + (high_bits == 1 ? 64 : 0);
-          const float product = static_cast<float>(code_at(at, lane, c, high_bits)) * load_half(scales, lane);
+          const float product =
+              static_cast<float>(code_at(at, lane, c, high_bits)) * load_half(scales, lane);
           value = product + load_half(scales + kHalfRow, lane);
           break;
         }
@@ -106,8 +125,10 @@ void unpack_row(const PackedMatrix& matrix, int64_t row, float* out) {
         case DType::kQ4_K:
         case DType::kQ5_K: {
           const float scale = load_half(super, lane) * static_cast<float>(at[lane]);
-          const float minimum = load_half(super + kHalfRow, lane) * static_cast<float>(at[kTileRows + lane]);
-          const float product = static_cast<float>(code_at(at + 2 * kTileRows, lane, c, high_bits)) * scale;
+          const float minimum =
+              load_half(super + kHalfRow, lane) * static_cast<float>(at[kTileRows + lane]);
+          const float product =
+              static_cast<float>(code_at(at + 2 * kTileRows, lane, c, high_bits)) * scale;
           value = product - minimum;
           break;
         }

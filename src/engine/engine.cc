@@ -19,16 +19,19 @@ double milliseconds_since(Clock::time_point start) {
 }
 
 size_t quarter_of_memory() {
-  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGESIZE)) / 4;
+  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<size_t>(::sysconf(_SC_PAGESIZE)) / 4;
 }
 
 Status validate(const Options& options) {
-  if (options.threads < 0 || options.threads > 1024) return fail("threads: {}, expected 0 to 1024", options.threads);
+  if (options.threads < 0 || options.threads > 1024)
+    return fail("threads: {}, expected 0 to 1024", options.threads);
   if (options.max_running < 1 || options.max_running > 4096)
     return fail("requests in the batch: {}, expected 1 to 4096", options.max_running);
   if (options.prefill_chunk < 1 || options.prefill_chunk > kMaxPromptChunk)
     return fail("prefill chunk: {}, expected 1 to {}", options.prefill_chunk, kMaxPromptChunk);
-  if (options.context < 0) return fail("context: {}, expected 0 (the model's) or more", options.context);
+  if (options.context < 0)
+    return fail("context: {}, expected 0 (the model's) or more", options.context);
   return {};
 }
 
@@ -42,7 +45,9 @@ Result<tokenizer::Tokenizer> load_tokenizer(const std::filesystem::path& model) 
 
 struct Engine::Impl {
   Impl(const Options& options, tokenizer::Tokenizer tokens)
-      : options(options), pool(options.threads, options.pin_threads), tokenizer(std::move(tokens)) {}
+      : options(options),
+        pool(options.threads, options.pin_threads),
+        tokenizer(std::move(tokens)) {}
 
   // Rows of a step and where they came from.
   struct Plan {
@@ -86,28 +91,39 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::filesystem::path& path
   DSPARK_RETURN_IF_ERROR(validate(options));
   const compute::Kernels* kernels = compute::kernels(options.isa);
   if (kernels == nullptr)
-    return fail("instruction set \"{}\": unknown, or this machine lacks it; expected ref, avx2, avx512 or auto", options.isa);
+    return fail(
+        "instruction set \"{}\": unknown, or this machine lacks it; expected ref, avx2, avx512 or "
+        "auto",
+        options.isa);
   DSPARK_TRY(tokenizer::Tokenizer tokens, load_tokenizer(path));
   auto impl = std::make_unique<Impl>(options, std::move(tokens));
   impl->kernels = kernels;
-  DSPARK_TRY(impl->model, model::load_model(path, {options.quantise, options.load_progress}, impl->pool));
+  DSPARK_TRY(impl->model,
+             model::load_model(path, {options.quantise, options.load_progress}, impl->pool));
   const model::Spec& spec = impl->model->spec;
   if (impl->tokenizer.vocab_size() > spec.vocab)
-    return fail("{}: the tokenizer has {} tokens, the model only {}", path.string(), impl->tokenizer.vocab_size(), spec.vocab);
+    return fail("{}: the tokenizer has {} tokens, the model only {}", path.string(),
+                impl->tokenizer.vocab_size(), spec.vocab);
 
   Info& info = impl->info;
   info.context = options.context > 0 ? std::min(options.context, spec.context) : spec.context;
-  const kv::Shape shape{spec.layers, spec.kv_heads, spec.head_dim, impl->model->all_float32() ? 4 : 2};
-  const int64_t most_pages = (info.context + kv::kPositions - 1) / kv::kPositions * options.max_running;
+  const kv::Shape shape{spec.layers, spec.kv_heads, spec.head_dim,
+                        impl->model->all_float32() ? 4 : 2};
+  const int64_t most_pages =
+      (info.context + kv::kPositions - 1) / kv::kPositions * options.max_running;
   const size_t wanted = options.cache_bytes > 0 ? options.cache_bytes : quarter_of_memory();
-  const int64_t page_count = std::min<int64_t>(most_pages, static_cast<int64_t>(wanted / shape.page_bytes()));
+  const int64_t page_count =
+      std::min<int64_t>(most_pages, static_cast<int64_t>(wanted / shape.page_bytes()));
   if (page_count < 1)
-    return fail("cache of {} bytes: expected at least one page of {} bytes", wanted, shape.page_bytes());
+    return fail("cache of {} bytes: expected at least one page of {} bytes", wanted,
+                shape.page_bytes());
   impl->pages = std::make_unique<kv::PagePool>(shape, page_count);
   const model::Limits limits{options.max_running + options.prefill_chunk,
-                             std::min(options.max_running + options.prefill_chunk, std::max(options.max_running, kScoreRows)),
+                             std::min(options.max_running + options.prefill_chunk,
+                                      std::max(options.max_running, kScoreRows)),
                              info.context};
-  impl->forward = std::make_unique<model::Forward>(*impl->model, *kernels, impl->pool, *impl->pages, limits);
+  impl->forward =
+      std::make_unique<model::Forward>(*impl->model, *kernels, impl->pool, *impl->pages, limits);
 
   info.model = path.string();
   info.architecture = spec.architecture;
@@ -133,8 +149,10 @@ Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
   const auto prompt = static_cast<int64_t>(request.prompt_ids.size());
   if (prompt == 0) return fail("the prompt has no tokens");
   for (int32_t id : request.prompt_ids)
-    if (id < 0 || id >= e.info.vocab) return fail("token id {} is not in the vocabulary of {}", id, e.info.vocab);
-  if (request.max_tokens < 1) return fail("max tokens: {}, expected at least 1", request.max_tokens);
+    if (id < 0 || id >= e.info.vocab)
+      return fail("token id {} is not in the vocabulary of {}", id, e.info.vocab);
+  if (request.max_tokens < 1)
+    return fail("max tokens: {}, expected at least 1", request.max_tokens);
   if (request.logprobs < 0 || request.logprobs > e.info.vocab)
     return fail("logprobs: {}, expected 0 to {}", request.logprobs, e.info.vocab);
   for (const std::string& stop : request.stop)
@@ -142,11 +160,12 @@ Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
   DSPARK_RETURN_IF_ERROR(sample::validate(request.sampling, e.info.vocab));
   if (prompt > e.info.context)
     return fail("the prompt has {} tokens, the context holds {}", prompt, e.info.context);
-  auto active = std::make_unique<ActiveRequest>(++e.last_id, std::move(request), std::move(callbacks), e.tokenizer,
-                                                e.info.vocab, *e.pages);
+  auto active = std::make_unique<ActiveRequest>(
+      ++e.last_id, std::move(request), std::move(callbacks), e.tokenizer, e.info.vocab, *e.pages);
   const int64_t needed = active->positions_needed(e.info.context);
   if (needed > e.pages->pages() * kv::kPositions)
-    return fail("the request needs {} cache positions, the cache holds {}", needed, e.pages->pages() * kv::kPositions);
+    return fail("the request needs {} cache positions, the cache holds {}", needed,
+                e.pages->pages() * kv::kPositions);
   e.waiting.push_back(std::move(active));
   return e.last_id;
 }
@@ -154,7 +173,8 @@ Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
 void Engine::cancel(RequestId id) {
   Impl& e = *impl_;
   const auto is_it = [id](const auto& request) { return request->id() == id; };
-  if (const auto at = std::find_if(e.waiting.begin(), e.waiting.end(), is_it); at != e.waiting.end()) {
+  if (const auto at = std::find_if(e.waiting.begin(), e.waiting.end(), is_it);
+      at != e.waiting.end()) {
     const std::unique_ptr<ActiveRequest> request = std::move(*at);
     e.waiting.erase(at);
     request->finish(Finish::kCancelled);
@@ -182,7 +202,8 @@ void Engine::Impl::admit() {
 
 void Engine::Impl::add_rows(ActiveRequest& request, int64_t rows) {
   const int64_t position = request.sequence().length();
-  plan.segments.push_back({&request.sequence(), static_cast<int>(plan.tokens.size()), static_cast<int>(rows), position});
+  plan.segments.push_back({&request.sequence(), static_cast<int>(plan.tokens.size()),
+                           static_cast<int>(rows), position});
   plan.requests.push_back(&request);
   for (int64_t i = 0; i < rows; ++i) plan.tokens.push_back(request.token_at(position + i));
   if (rows == request.rows_ready()) {
@@ -213,11 +234,13 @@ void Engine::Impl::run_step() {
     plan.requests[s]->sequence().extend(segment.rows);
     for (int r = segment.first_row; r < segment.first_row + segment.rows; ++r)
       if (!forward->row_ok(r))
-        plan.requests[s]->finish(Finish::kError, fmt::format("position {}: an activation is not finite",
-                                                             segment.position + r - segment.first_row));
+        plan.requests[s]->finish(Finish::kError,
+                                 fmt::format("position {}: an activation is not finite",
+                                             segment.position + r - segment.first_row));
   }
   for (size_t i = 0; i < plan.choosers.size(); ++i)
-    if (!plan.choosers[i]->finished()) plan.choosers[i]->advance(forward->logits(static_cast<int>(i)), info.context);
+    if (!plan.choosers[i]->finished())
+      plan.choosers[i]->advance(forward->logits(static_cast<int>(i)), info.context);
   stats.rows = static_cast<int>(plan.tokens.size());
   stats.requests = static_cast<int>(plan.segments.size());
   stats.logit_rows = static_cast<int>(plan.logit_rows.size());
@@ -253,7 +276,8 @@ Status Engine::check_integrity() const {
   const Impl& e = *impl_;
   if (!idle()) return fail("{} requests run, {} wait", e.running.size(), e.waiting.size());
   if (e.pages->free_pages() != e.pages->pages())
-    return fail("{} of {} cache pages are not free", e.pages->pages() - e.pages->free_pages(), e.pages->pages());
+    return fail("{} of {} cache pages are not free", e.pages->pages() - e.pages->free_pages(),
+                e.pages->pages());
   return {};
 }
 
@@ -264,10 +288,12 @@ Result<Score> Engine::score(const std::vector<int32_t>& ids) {
   const auto n = static_cast<int64_t>(ids.size());
   if (n == 0) return fail("no token ids");
   for (int32_t id : ids)
-    if (id < 0 || id >= e.info.vocab) return fail("token id {} is not in the vocabulary of {}", id, e.info.vocab);
+    if (id < 0 || id >= e.info.vocab)
+      return fail("token id {} is not in the vocabulary of {}", id, e.info.vocab);
   if (n > e.info.context) return fail("{} tokens, the context holds {}", n, e.info.context);
   kv::Sequence sequence(*e.pages);
-  if (!sequence.reserve(n)) return fail("{} tokens, the cache holds {}", n, e.pages->pages() * kv::kPositions);
+  if (!sequence.reserve(n))
+    return fail("{} tokens, the cache holds {}", n, e.pages->pages() * kv::kPositions);
   Score score;
   double sum = 0;
   const int64_t chunk = std::min(kScoreRows, e.options.max_running + e.options.prefill_chunk);
@@ -291,7 +317,8 @@ Result<Score> Engine::score(const std::vector<int32_t>& ids) {
         for (size_t k = 1; k < top.size(); ++k)  // [0] is the chosen once more
           score.top.emplace_back(top[k].id, logits[static_cast<size_t>(top[k].id)]);
       } else {
-        sum += sample::log_sum_exp(logits) - logits[static_cast<size_t>(ids[static_cast<size_t>(at + i + 1)])];
+        sum += sample::log_sum_exp(logits) -
+               logits[static_cast<size_t>(ids[static_cast<size_t>(at + i + 1)])];
       }
     }
   }
@@ -311,7 +338,8 @@ double Engine::stream_read_gb_per_s() {
   for (int repetition = 0; repetition < 10; ++repetition) {
     const auto start = Clock::now();
     impl_->pool.run([&](int thread) {
-      const Range range = split_range(static_cast<int64_t>(words / 16), impl_->pool.threads(), thread);
+      const Range range =
+          split_range(static_cast<int64_t>(words / 16), impl_->pool.threads(), thread);
       const uint64_t* at = weights.as<uint64_t>() + range.begin * 16;
       uint64_t sum[16] = {};
       for (int64_t i = range.begin; i < range.end; ++i, at += 16)

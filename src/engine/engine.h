@@ -1,8 +1,9 @@
 // Public header of the room engine: requests in, tokens out, by a continuous-batching step loop.
 //
-// An Engine belongs to one thread, which calls submit, cancel and step. step() runs one forward pass over
-// rows of every running request; requests join and leave between steps. A request's tokens are a function
-// of its prompt, its parameters and the weights: never of its neighbours, of threads, chunks or pages.
+// An Engine belongs to one thread, which calls submit, cancel and step. step() runs one forward
+// pass over rows of every running request; requests join and leave between steps. A request's
+// tokens are a function of its prompt, its parameters and the weights: never of its neighbours, of
+// threads, chunks or pages.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +26,10 @@ const char* finish_name(Finish finish);  // "stop", "length", "cancelled", "erro
 struct Request {
   std::vector<int32_t> prompt_ids;  // at least one
   sample::Params sampling;
-  int max_tokens = 512;              // >= 1
-  bool ignore_eos = false;           // stop tokens do not end it
-  std::vector<std::string> stop;     // text that ends it; not part of the text, non-empty strings
-  int logprobs = 0;                  // n > 0: the n most likely tokens at every place, and the chosen
+  int max_tokens = 512;           // >= 1
+  bool ignore_eos = false;        // stop tokens do not end it
+  std::vector<std::string> stop;  // text that ends it; not part of the text, non-empty strings
+  int logprobs = 0;               // n > 0: the n most likely tokens at every place, and the chosen
 };
 
 // One target step of a request after its prefill: slots drafted, draft rows verified, accepted.
@@ -50,9 +51,9 @@ struct Completion {
   std::string error;  // when finish is kError
   std::vector<Cycle> cycles;
   std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id: the chosen first, then the n
-  double prefill_ms = 0;   // from its first row to its first id
-  double decode_ms = 0;    // from the first id to the last
-  double tok_per_s = 0;    // (ids - 1) / decode
+  double prefill_ms = 0;                                    // from its first row to its first id
+  double decode_ms = 0;                                     // from the first id to the last
+  double tok_per_s = 0;                                     // (ids - 1) / decode
 };
 
 using RequestId = int64_t;
@@ -77,7 +78,7 @@ struct Options {
 struct Info {
   std::string model, architecture, isa;
   int threads = 0;
-  int64_t context = 0;       // positions a request may have
+  int64_t context = 0;  // positions a request may have
   int vocab = 0, layers = 0, hidden = 0;
   size_t weight_bytes = 0, cache_bytes = 0;
   size_t position_bytes = 0;  // cache bytes of one position
@@ -100,14 +101,15 @@ struct Score {
 class Engine {
  public:
   // model: a GGUF file or a Hugging Face directory.
-  static Result<std::unique_ptr<Engine>> create(const std::filesystem::path& model, Options options);
+  static Result<std::unique_ptr<Engine>> create(const std::filesystem::path& model,
+                                                Options options);
   ~Engine();
 
   const tokenizer::Tokenizer& tokenizer() const;
   const Info& info() const;
 
-  // An error when the request can never run (empty prompt, an id outside the vocabulary, parameters out
-  // of range, more positions than the context or the cache holds).
+  // An error when the request can never run (empty prompt, an id outside the vocabulary, parameters
+  // out of range, more positions than the context or the cache holds).
   Result<RequestId> submit(Request request, Callbacks callbacks);
   void cancel(RequestId id);  // finishes it now as kCancelled; unknown ids are ignored
   bool step();                // one step; false when nothing was left to do
@@ -120,7 +122,8 @@ class Engine {
   // While idle. An error when ids are invalid or too many.
   Result<Score> score(const std::vector<int32_t>& ids);
 
-  // Milliseconds of the matrix products of one step over `rows` rows alone, every matrix once; for bench.
+  // Milliseconds of the matrix products of one step over `rows` rows alone, every matrix once; for
+  // bench.
   double time_matrices_ms(int rows, int repetitions);
   // GB/s of reading a buffer of the weights' size with the engine's threads; for bench.
   double stream_read_gb_per_s();

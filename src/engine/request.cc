@@ -13,10 +13,14 @@ double milliseconds(Clock::time_point from, Clock::time_point to) {
 
 const char* finish_name(Finish finish) {
   switch (finish) {
-    case Finish::kStop: return "stop";
-    case Finish::kLength: return "length";
-    case Finish::kCancelled: return "cancelled";
-    case Finish::kError: return "error";
+    case Finish::kStop:
+      return "stop";
+    case Finish::kLength:
+      return "length";
+    case Finish::kCancelled:
+      return "cancelled";
+    case Finish::kError:
+      return "error";
   }
   return "?";
 }
@@ -64,7 +68,8 @@ std::string TextBuilder::take() {
 }
 
 ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
-                             const tokenizer::Tokenizer& tokenizer, int32_t vocab, kv::PagePool& pages)
+                             const tokenizer::Tokenizer& tokenizer, int32_t vocab,
+                             kv::PagePool& pages)
     : id_(id),
       request_(std::move(request)),
       callbacks_(std::move(callbacks)),
@@ -86,17 +91,21 @@ int32_t ActiveRequest::token_at(int64_t position) const {
 void ActiveRequest::advance(std::span<const float> logits, int64_t context) {
   const int64_t position = sequence_.length();
   const Result<int32_t> chosen = sampler_.choose(logits, position);
-  if (!chosen.ok()) return finish(Finish::kError, fmt::format("position {}: {}", position, chosen.message()));
+  if (!chosen.ok())
+    return finish(Finish::kError, fmt::format("position {}: {}", position, chosen.message()));
   const int32_t id = chosen.value();
   sampler_.push(id);
   last_id_ = Clock::now();
-  if (completion_.ids.empty()) first_id_ = last_id_;
-  else completion_.cycles.push_back({});
+  if (completion_.ids.empty())
+    first_id_ = last_id_;
+  else
+    completion_.cycles.push_back({});
   completion_.ids.push_back(id);
   if (request_.logprobs > 0)
     completion_.logprobs.push_back(sample::top_logprobs(logits, id, request_.logprobs));
   const std::vector<int32_t>& stops = tokenizer_.stop_ids();
-  if (!request_.ignore_eos && std::binary_search(stops.begin(), stops.end(), id)) return finish(Finish::kStop);
+  if (!request_.ignore_eos && std::binary_search(stops.begin(), stops.end(), id))
+    return finish(Finish::kStop);
   if (text_.push(id)) return finish(Finish::kStop);
   if (static_cast<int>(completion_.ids.size()) >= request_.max_tokens || position >= context)
     return finish(Finish::kLength);
@@ -113,16 +122,19 @@ void ActiveRequest::finish(Finish finish, std::string error) {
   completion_.prefill_ms = milliseconds(started_, first_id_);
   completion_.decode_ms = milliseconds(first_id_, last_id_);
   if (completion_.decode_ms > 0)
-    completion_.tok_per_s = 1e3 * static_cast<double>(completion_.ids.size() - 1) / completion_.decode_ms;
+    completion_.tok_per_s =
+        1e3 * static_cast<double>(completion_.ids.size() - 1) / completion_.decode_ms;
 }
 
 void ActiveRequest::report() {
   if (callbacks_.on_delta && (reported_ids_ < completion_.ids.size() || finished_)) {
     Delta delta;
-    delta.ids.assign(completion_.ids.begin() + static_cast<std::ptrdiff_t>(reported_ids_), completion_.ids.end());
+    delta.ids.assign(completion_.ids.begin() + static_cast<std::ptrdiff_t>(reported_ids_),
+                     completion_.ids.end());
     if (request_.logprobs > 0)
-      delta.logprobs.assign(completion_.logprobs.begin() + static_cast<std::ptrdiff_t>(reported_ids_),
-                            completion_.logprobs.end());
+      delta.logprobs.assign(
+          completion_.logprobs.begin() + static_cast<std::ptrdiff_t>(reported_ids_),
+          completion_.logprobs.end());
     delta.text = text_.take();
     if (!delta.ids.empty() || !delta.text.empty()) callbacks_.on_delta(delta);
   }

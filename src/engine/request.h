@@ -39,8 +39,8 @@ class TextBuilder {
 
 class ActiveRequest {
  public:
-  ActiveRequest(RequestId id, Request request, Callbacks callbacks, const tokenizer::Tokenizer& tokenizer,
-                int32_t vocab, kv::PagePool& pages);
+  ActiveRequest(RequestId id, Request request, Callbacks callbacks,
+                const tokenizer::Tokenizer& tokenizer, int32_t vocab, kv::PagePool& pages);
 
   RequestId id() const { return id_; }
   kv::Sequence& sequence() { return sequence_; }

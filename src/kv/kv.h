@@ -1,8 +1,9 @@
 // Public header of the room kv: the paged key/value cache.
 //
-// A page holds kPositions consecutive positions of one request for all layers and key/value heads, in cells of
-// float16 (or float, for models run in float). Within a (layer, head): keys [4][head_dim][16] (position 16 p + lane at [p][:][lane], so that
-// scores of 16 positions are one vector), then values [64][head_dim].
+// A page holds kPositions consecutive positions of one request for all layers and key/value heads,
+// in cells of float16 (or float, for models run in float). Within a (layer, head): keys
+// [4][head_dim][16] (position 16 p + lane at [p][:][lane], so that scores of 16 positions are one
+// vector), then values [64][head_dim].
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,9 @@ inline constexpr int kPositions = compute::kAttentionBlock;
 struct Shape {
   int layers = 0, kv_heads = 0, head_dim = 0;
   int cell_bytes = 2;  // 2: float16, 4: float
-  size_t head_bytes() const { return static_cast<size_t>(kPositions) * static_cast<size_t>(head_dim * cell_bytes); }
+  size_t head_bytes() const {
+    return static_cast<size_t>(kPositions) * static_cast<size_t>(head_dim * cell_bytes);
+  }
   size_t page_bytes() const {
     return static_cast<size_t>(layers) * static_cast<size_t>(kv_heads) * 2 * head_bytes();
   }
@@ -37,9 +40,12 @@ class PagePool {
 
   uint8_t* keys(PageId page, int layer, int head) {
     const auto index = static_cast<size_t>(layer * shape_.kv_heads + head);
-    return memory_.data() + static_cast<size_t>(page) * shape_.page_bytes() + index * 2 * shape_.head_bytes();
+    return memory_.data() + static_cast<size_t>(page) * shape_.page_bytes() +
+           index * 2 * shape_.head_bytes();
   }
-  uint8_t* values(PageId page, int layer, int head) { return keys(page, layer, head) + shape_.head_bytes(); }
+  uint8_t* values(PageId page, int layer, int head) {
+    return keys(page, layer, head) + shape_.head_bytes();
+  }
 
  private:
   friend class Sequence;
@@ -53,8 +59,8 @@ class PagePool {
   std::vector<uint8_t> in_use_;  // [pages]
 };
 
-// The page table of one request. Rows [0, length) are committed; rows beyond may be written by a step and
-// are committed by extend() or simply written over later (roll-back is not extending).
+// The page table of one request. Rows [0, length) are committed; rows beyond may be written by a
+// step and are committed by extend() or simply written over later (roll-back is not extending).
 class Sequence {
  public:
   explicit Sequence(PagePool& pool) : pool_(&pool) {}

@@ -45,7 +45,8 @@ bool Sequence::reserve(int64_t positions) {
 }
 
 void Sequence::extend(int64_t rows) {
-  CHECK(rows >= 0 && length_ + rows <= capacity(), "{} + {} rows, room for {}", length_, rows, capacity());
+  CHECK(rows >= 0 && length_ + rows <= capacity(), "{} + {} rows, room for {}", length_, rows,
+        capacity());
   length_ += rows;
 }
 

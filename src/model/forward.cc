@@ -24,7 +24,8 @@ AlignedBuffer floats(int64_t rows, int64_t width) {
 int64_t most_partials(const Spec& spec, const Limits& limits, int threads) {
   const int64_t segments = 4 * threads / spec.kv_heads + 1;
   const int64_t blocks = (limits.context + compute::kAttentionBlock - 1) / compute::kAttentionBlock;
-  return std::min<int64_t>(segments * std::min(kSplitRows, limits.rows) * spec.heads * blocks, 1 << 20);
+  return std::min<int64_t>(segments * std::min(kSplitRows, limits.rows) * spec.heads * blocks,
+                           1 << 20);
 }
 
 // One position's key or value into its block: keys lie in groups of 16 positions, by dimension.
@@ -64,7 +65,8 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
       max_partials(most_partials(model.spec, limits, thread_count)),
       partials(static_cast<size_t>(max_partials)),
       partial_values(floats(max_partials, model.spec.head_dim)) {
-  const auto queries = static_cast<size_t>(kAttentionRows * (model.spec.heads / model.spec.kv_heads));
+  const auto queries =
+      static_cast<size_t>(kAttentionRows * (model.spec.heads / model.spec.kv_heads));
   const int64_t head_dim = model.spec.head_dim;
   threads.resize(static_cast<size_t>(thread_count));
   for (Thread& t : threads) {
@@ -85,8 +87,8 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
     partials[static_cast<size_t>(i)].values = partial_values.as<float>() + i * head_dim;
 }
 
-Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool, kv::PagePool& pages,
-                 Limits limits)
+Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool,
+                 kv::PagePool& pages, Limits limits)
     : model_(model),
       spec_(model.spec),
       kernels_(kernels),
@@ -101,7 +103,9 @@ Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool
   };
   note(model.output_head());
   for (const Layer& layer : model.layers)
-    for (const PackedMatrix* m : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) note(*m);
+    for (const PackedMatrix* m :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
+      note(*m);
   items_.reserve(static_cast<size_t>(limits.rows) * static_cast<size_t>(spec_.kv_heads) +
                  static_cast<size_t>(buffers_->max_partials / kSplitBlocks + 1));
 }
@@ -121,7 +125,8 @@ void Forward::run(const Batch& batch) {
   buffers_->for_output.reshape(rows_, spec_.q_width());
   buffers_->for_down.reshape(rows_, spec_.ffn);
   buffers_->for_head.reshape(static_cast<int>(batch.logit_rows.size()), spec_.hidden);
-  for (int r = 0; r < rows_; ++r) row_ok_[static_cast<size_t>(r)].store(1, std::memory_order_relaxed);
+  for (int r = 0; r < rows_; ++r)
+    row_ok_[static_cast<size_t>(r)].store(1, std::memory_order_relaxed);
   plan_attention();
   pool_.run([this](int thread) { run_thread(thread); });
   batch_ = nullptr;
@@ -182,7 +187,8 @@ void Forward::embed(int thread) {
   for (const Segment& segment : batch_->segments)
     for (int r = std::max<int>(segment.first_row, static_cast<int>(range.begin));
          r < std::min<int>(segment.first_row + segment.rows, static_cast<int>(range.end)); ++r) {
-      compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)], b.row(b.x, r, b.hidden));
+      compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)],
+                          b.row(b.x, r, b.hidden));
       const auto position = static_cast<float>(segment.position + r - segment.first_row);
       for (int i = 0; i < pairs; ++i) {
         const float angle = position * model_.rope_inv_freq[static_cast<size_t>(i)];
@@ -194,19 +200,21 @@ void Forward::embed(int thread) {
     }
 }
 
-// Hands columns [begin, end) of a row to the next product, in the forms that the weights read. Quantised
-// forms take whole groups.
-void Forward::put(const float* x, int row, int64_t begin, int64_t end, Activations& out, int batch_row) {
+// Hands columns [begin, end) of a row to the next product, in the forms that the weights read.
+// Quantised forms take whole groups.
+void Forward::put(const float* x, int row, int64_t begin, int64_t end, Activations& out,
+                  int batch_row) {
   bool fine = true;
   if (quant_hidden_ && out.columns() % kGroup == 0)
-    fine = kernels_.quantise(x, (end - begin) / kGroup, out.group(row, begin / kGroup), out.group_stride(row));
+    fine = kernels_.quantise(x, (end - begin) / kGroup, out.group(row, begin / kGroup),
+                             out.group_stride(row));
   if (float_hidden_) fine = out.set_floats(row, begin, end, x) && fine;
   if (!fine) row_ok_[static_cast<size_t>(batch_row)].store(0, std::memory_order_relaxed);
 }
 
 // pick: which rows of x; empty for all.
-void Forward::normalise(int thread, const float* x, int rows, const std::vector<float>& weight, Activations& out,
-                        std::span<const int32_t> pick) {
+void Forward::normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
+                        Activations& out, std::span<const int32_t> pick) {
   Buffers& b = *buffers_;
   const Range range = split_range(rows, pool_.threads(), thread);
   float* normed = b.threads[static_cast<size_t>(thread)].normed.as<float>();
@@ -238,7 +246,8 @@ void Forward::products(int thread, std::span<const Product> list, const Activati
   }
 }
 
-// Head norms, rotary embedding, and keys and values into the cache: units are (row, head of q, k or v).
+// Head norms, rotary embedding, and keys and values into the cache: units are (row, head of q, k or
+// v).
 void Forward::rotate_and_store(int thread, int layer_index) {
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
   Buffers& b = *buffers_;
@@ -263,9 +272,11 @@ void Forward::rotate_and_store(int thread, int layer_index) {
       }
       if (is_q) continue;
       const int64_t position = segment.position + row - segment.first_row;
-      const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
+      const kv::PageId page =
+          segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
       const auto within = static_cast<int64_t>(position % kv::kPositions);
-      uint8_t* cells = is_k ? pages_.keys(page, layer_index, head) : pages_.values(page, layer_index, head);
+      uint8_t* cells =
+          is_k ? pages_.keys(page, layer_index, head) : pages_.values(page, layer_index, head);
       if (pages_.shape().cell_bytes == 4) {
         store_row(values, d, within, is_k, reinterpret_cast<float*>(cells));
       } else {
@@ -286,12 +297,14 @@ void Forward::collect(int thread) {
   for (int64_t u = range.begin; u < range.end;) {
     const int row = static_cast<int>(u / parts);
     const int64_t begin = u % parts, end = std::min(parts, begin + range.end - u);
-    put(b.row(b.attended, row, b.q_width) + begin * part, row, begin * part, end * part, b.for_output, row);
+    put(b.row(b.attended, row, b.q_width) + begin * part, row, begin * part, end * part,
+        b.for_output, row);
     u += end - begin;
   }
 }
 
-// A thread makes the same columns of gate and up, so it can go on to what the down projection reads.
+// A thread makes the same columns of gate and up, so it can go on to what the down projection
+// reads.
 void Forward::gate_and_up(int thread, const Layer& layer) {
   Buffers& b = *buffers_;
   const int64_t tiles = layer.gate.tiles(), pairs = (tiles + 1) / 2;  // two tiles are a scale group
@@ -317,19 +330,23 @@ void Forward::tap(int thread, int layer) {
   const Range range = split_range(rows_, pool_.threads(), thread);
   for (int r = static_cast<int>(range.begin); r < range.end; ++r)
     std::copy_n(b.row(b.x, r, b.hidden), spec_.hidden,
-                batch_->taps + (r * static_cast<int64_t>(taps.size()) + (found - taps.begin())) * spec_.hidden);
+                batch_->taps + (r * static_cast<int64_t>(taps.size()) + (found - taps.begin())) *
+                                   spec_.hidden);
 }
 
 double Forward::time_matrices_ms(int rows, int repetitions) {
   Buffers& b = *buffers_;
   CHECK(rows <= limits_.rows && rows <= limits_.logit_rows);
   for (Activations* a : {&b.for_layer, &b.for_output, &b.for_down, &b.for_head})
-    a->reshape(rows, a == &b.for_output ? spec_.q_width() : a == &b.for_down ? spec_.ffn : spec_.hidden);
+    a->reshape(rows, a == &b.for_output ? spec_.q_width()
+                     : a == &b.for_down ? spec_.ffn
+                                        : spec_.hidden);
   std::vector<double> times;
   for (int i = 0; i < repetitions; ++i) {
     const auto start = std::chrono::steady_clock::now();
     pool_.run([&](int thread) {
-      const auto one = [&](const PackedMatrix& m, float* out, int64_t stride, const Activations& x) {
+      const auto one = [&](const PackedMatrix& m, float* out, int64_t stride,
+                           const Activations& x) {
         const Range range = split_range(m.tiles(), pool_.threads(), thread);
         kernels_.matmul(m, x.view(), range.begin, range.end, out, stride);
         pool_.barrier();

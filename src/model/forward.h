@@ -1,7 +1,8 @@
 // One forward pass over the ragged rows of many requests.
 //
-// A row's result is a function of its token, its position, the rows before it in its sequence and the weights;
-// see the numerics contract in docs/decisions.md for how work is split without changing it.
+// A row's result is a function of its token, its position, the rows before it in its sequence and
+// the weights; see the numerics contract in docs/decisions.md for how work is split without
+// changing it.
 #pragma once
 
 #include <atomic>
@@ -17,8 +18,9 @@
 
 namespace dspark::model {
 
-// Consecutive rows of one request: rows [first_row, first_row + rows) of the batch hold the tokens at
-// positions [position, position + rows). The sequence has room for them and has all earlier positions.
+// Consecutive rows of one request: rows [first_row, first_row + rows) of the batch hold the tokens
+// at positions [position, position + rows). The sequence has room for them and has all earlier
+// positions.
 struct Segment {
   const kv::Sequence* sequence;
   int first_row;
@@ -27,12 +29,13 @@ struct Segment {
 };
 
 struct Batch {
-  std::span<const int32_t> tokens;     // [rows]
-  std::span<const Segment> segments;   // cover all rows, in order
-  std::span<const int32_t> logit_rows; // rows whose logits are wanted, ascending
-  // Taps: residual streams to hand out. Layer -1 is the embedding output, l the output of decoder layer l.
-  std::span<const int> tap_layers;     // ascending
-  float* taps = nullptr;               // [rows, tap_layers, hidden]
+  std::span<const int32_t> tokens;      // [rows]
+  std::span<const Segment> segments;    // cover all rows, in order
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending
+  // Taps: residual streams to hand out. Layer -1 is the embedding output, l the output of decoder
+  // layer l.
+  std::span<const int> tap_layers;  // ascending
+  float* taps = nullptr;            // [rows, tap_layers, hidden]
 };
 
 struct Limits {
@@ -43,17 +46,19 @@ struct Limits {
 
 class Forward {
  public:
-  Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool, kv::PagePool& pages,
-          Limits limits);
+  Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool,
+          kv::PagePool& pages, Limits limits);
   ~Forward();
 
   // Runs the batch; keys and values of its rows are written to their pages. No allocation.
   void run(const Batch& batch);
 
-  // Of the last batch. logits(i): [vocab], of logit_rows[i]. row_ok: false when a value of the row was not
-  // finite (its results are void; other rows are not affected).
+  // Of the last batch. logits(i): [vocab], of logit_rows[i]. row_ok: false when a value of the row
+  // was not finite (its results are void; other rows are not affected).
   std::span<const float> logits(int i) const;
-  bool row_ok(int row) const { return row_ok_[static_cast<size_t>(row)].load(std::memory_order_relaxed) != 0; }
+  bool row_ok(int row) const {
+    return row_ok_[static_cast<size_t>(row)].load(std::memory_order_relaxed) != 0;
+  }
 
   // Milliseconds of every matrix product of a batch of `rows` rows (logits for all), nothing else.
   double time_matrices_ms(int rows, int repetitions);
@@ -78,7 +83,8 @@ class Forward {
   void embed(int thread);
   void normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
                  compute::Activations& out, std::span<const int32_t> pick);
-  void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out, int batch_row);
+  void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out,
+           int batch_row);
   void products(int thread, std::span<const Product> list, const compute::Activations& x);
   void rotate_and_store(int thread, int layer_index);
   void collect(int thread);
@@ -100,7 +106,8 @@ class Forward {
   const Limits limits_;
   const Batch* batch_ = nullptr;
   int rows_ = 0;
-  bool float_hidden_ = false, quant_hidden_ = false;  // which forms of activations the matrices read
+  bool float_hidden_ = false,
+       quant_hidden_ = false;  // which forms of activations the matrices read
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<std::atomic<uint8_t>[]> row_ok_;
   std::vector<AttentionItem> items_;

@@ -1,6 +1,6 @@
-// Attention over the paged cache. Every (row, query head) merges the parts of blocks of 64 absolute positions
-// in ascending order, whoever computed them: an item takes all blocks of some rows, or, when few rows have a
-// long context, some blocks, leaving parts that are merged after.
+// Attention over the paged cache. Every (row, query head) merges the parts of blocks of 64 absolute
+// positions in ascending order, whoever computed them: an item takes all blocks of some rows, or,
+// when few rows have a long context, some blocks, leaving parts that are merged after.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,14 +15,17 @@ using compute::kAttentionBlock;
 
 namespace {
 
-int blocks_of(int64_t positions) { return static_cast<int>((positions + kAttentionBlock - 1) / kAttentionBlock); }
+int blocks_of(int64_t positions) {
+  return static_cast<int>((positions + kAttentionBlock - 1) / kAttentionBlock);
+}
 
 }  // namespace
 
 void Forward::plan_attention() {
   items_.clear();
   has_partials_ = false;
-  for (int l = 0; l < spec_.layers; ++l) next_item_[static_cast<size_t>(l)].store(0, std::memory_order_relaxed);
+  for (int l = 0; l < spec_.layers; ++l)
+    next_item_[static_cast<size_t>(l)].store(0, std::memory_order_relaxed);
   const auto segments = static_cast<int>(batch_->segments.size());
   const bool few = segments * spec_.kv_heads < 4 * pool_.threads();
   int64_t partial = 0;
@@ -36,13 +39,15 @@ void Forward::plan_attention() {
       if (!split) {
         for (int r = 0; r < segment.rows; r += kAttentionRows) {
           const int rows = std::min(kAttentionRows, segment.rows - r);
-          items_.push_back({s, h, segment.first_row + r, rows, 0, blocks_of(segment.position + r + rows), -1});
+          items_.push_back(
+              {s, h, segment.first_row + r, rows, 0, blocks_of(segment.position + r + rows), -1});
         }
         continue;
       }
       // Parts of a head: [row][query of the group][block].
       for (int b = 0; b < blocks; b += kSplitBlocks)
-        items_.push_back({s, h, segment.first_row, segment.rows, b, std::min(b + kSplitBlocks, blocks), partial});
+        items_.push_back({s, h, segment.first_row, segment.rows, b,
+                          std::min(b + kSplitBlocks, blocks), partial});
       partial += states / spec_.kv_heads;
       has_partials_ = true;
     }
@@ -85,20 +90,23 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread) {
       const int64_t position = segment.position + (item.first_row - segment.first_row) + i / group;
       const int64_t seen = position + 1 - int64_t{block} * kAttentionBlock;
       if (seen <= 0) break;
-      scratch.visible[static_cast<size_t>(i)] = static_cast<int>(std::min<int64_t>(seen, kAttentionBlock));
+      scratch.visible[static_cast<size_t>(i)] =
+          static_cast<int>(std::min<int64_t>(seen, kAttentionBlock));
       first = i;
     }
     if (first == queries) continue;
     const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(block)];
     const auto at = static_cast<size_t>(first);
     attend_block(&scratch.queries[at], queries - first, d, pages_.keys(page, layer, item.kv_head),
-                          pages_.values(page, layer, item.kv_head), &scratch.visible[at], scale, &scratch.part[at]);
+                 pages_.values(page, layer, item.kv_head), &scratch.visible[at], scale,
+                 &scratch.part[at]);
     for (int i = first; i < queries; ++i) {
       const AttentionState& part = scratch.part[static_cast<size_t>(i)];
       if (item.partial < 0) {
         kernels_.attend_merge(scratch.total[static_cast<size_t>(i)], part, d);
       } else {
-        AttentionState& kept = b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)];
+        AttentionState& kept =
+            b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)];
         kept.max = part.max;
         kept.sum = part.sum;
         std::copy_n(part.values, d, kept.values);
@@ -129,7 +137,9 @@ void Forward::merge_partials(int thread) {
       std::fill_n(total.values, d, 0.0f);
       const int seen = blocks_of(segment.position + i / group + 1);
       for (int block = 0; block < seen; ++block)
-        kernels_.attend_merge(total, b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)], d);
+        kernels_.attend_merge(
+            total, b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)],
+            d);
       kernels_.attend_finish(total, d,
                              b.row(b.attended, item.first_row + i / group, b.q_width) +
                                  (item.kv_head * group + i % group) * d);

@@ -12,7 +12,9 @@ inline constexpr int kAttentionRows = 16;  // rows of an attention item
 inline constexpr int kSplitBlocks = 4;     // blocks of an item when long contexts are split
 inline constexpr int kSplitRows = 16;      // a segment with more rows is never split by blocks
 
-inline int64_t padded(int64_t n) { return (n + compute::kTileRows - 1) / compute::kTileRows * compute::kTileRows; }
+inline int64_t padded(int64_t n) {
+  return (n + compute::kTileRows - 1) / compute::kTileRows * compute::kTileRows;
+}
 
 struct Forward::Buffers {
   Buffers(const Model& model, const Limits& limits, int threads);
@@ -31,13 +33,13 @@ struct Forward::Buffers {
   compute::AlignedBuffer cosine, sine;            // [rows, rope pairs]
   compute::Activations for_layer, for_output, for_down, for_head;
 
-  struct Thread {  // scratch of one thread
-    compute::AlignedBuffer normed;                        // [hidden or head_dim]
-    compute::AlignedBuffer narrow;                        // [head_dim] float16
-    std::vector<compute::AttentionState> total, part;     // [kAttentionRows * group]
-    compute::AlignedBuffer total_values, part_values;     // [kAttentionRows * group, head_dim]
-    std::vector<const float*> queries;                    // [kAttentionRows * group]
-    std::vector<int> visible;                             // [kAttentionRows * group]
+  struct Thread {                                      // scratch of one thread
+    compute::AlignedBuffer normed;                     // [hidden or head_dim]
+    compute::AlignedBuffer narrow;                     // [head_dim] float16
+    std::vector<compute::AttentionState> total, part;  // [kAttentionRows * group]
+    compute::AlignedBuffer total_values, part_values;  // [kAttentionRows * group, head_dim]
+    std::vector<const float*> queries;                 // [kAttentionRows * group]
+    std::vector<int> visible;                          // [kAttentionRows * group]
   };
   std::vector<Thread> threads;
 

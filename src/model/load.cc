@@ -54,7 +54,8 @@ class Loader {
     model_.layers.resize(static_cast<size_t>(s.layers));
     for (int l = 0; l < s.layers; ++l) {
       Layer& layer = model_.layers[static_cast<size_t>(l)];
-      const int q_heads = s.interleaved_rope ? s.heads : 0, k_heads = s.interleaved_rope ? s.kv_heads : 0;
+      const int q_heads = s.interleaved_rope ? s.heads : 0,
+                k_heads = s.interleaved_rope ? s.kv_heads : 0;
       jobs_.push_back({Part::kQ, l, s.q_width(), s.hidden, &layer.q, q_heads});
       jobs_.push_back({Part::kK, l, s.kv_width(), s.hidden, &layer.k, k_heads});
       jobs_.push_back({Part::kV, l, s.kv_width(), s.hidden, &layer.v, 0});
@@ -66,16 +67,20 @@ class Loader {
   }
 
   // One vector, padded with zeros to whole tiles.
-  Status load_vector(Part part, int layer, int64_t n, std::vector<float>& out, int reorder_heads = 0) {
+  Status load_vector(Part part, int layer, int64_t n, std::vector<float>& out,
+                     int reorder_heads = 0) {
     DSPARK_TRY(const TensorView* view, file_.find(part, layer, {n}));
-    if (is_quantised(view->type)) return fail("{}: tensor {}: expected a float type", file_.name(), view->name);
+    if (is_quantised(view->type))
+      return fail("{}: tensor {}: expected a float type", file_.name(), view->name);
     std::vector<float> stored(static_cast<size_t>(n));
     dequantise(view->type, view->data, stored.data(), stored.size());
     for (float v : stored)
-      if (!std::isfinite(v)) return fail("{}: tensor {}: a value is not finite", file_.name(), view->name);
+      if (!std::isfinite(v))
+        return fail("{}: tensor {}: a value is not finite", file_.name(), view->name);
     out.assign(static_cast<size_t>((n + kTileRows - 1) / kTileRows * kTileRows), 0);
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t from = reorder_heads > 0 ? half_split_source(i, n / reorder_heads, model_.spec.rope.dim) : i;
+      const int64_t from =
+          reorder_heads > 0 ? half_split_source(i, n / reorder_heads, model_.spec.rope.dim) : i;
       out[static_cast<size_t>(i)] = stored[static_cast<size_t>(from)];
     }
     return {};
@@ -90,11 +95,14 @@ class Loader {
       DSPARK_RETURN_IF_ERROR(load_vector(Part::kFfnNorm, l, s.hidden, layer.ffn_norm));
       if (s.qkv_bias) {
         const bool split = s.interleaved_rope;
-        DSPARK_RETURN_IF_ERROR(load_vector(Part::kQBias, l, s.q_width(), layer.q_bias, split ? s.heads : 0));
-        DSPARK_RETURN_IF_ERROR(load_vector(Part::kKBias, l, s.kv_width(), layer.k_bias, split ? s.kv_heads : 0));
+        DSPARK_RETURN_IF_ERROR(
+            load_vector(Part::kQBias, l, s.q_width(), layer.q_bias, split ? s.heads : 0));
+        DSPARK_RETURN_IF_ERROR(
+            load_vector(Part::kKBias, l, s.kv_width(), layer.k_bias, split ? s.kv_heads : 0));
         DSPARK_RETURN_IF_ERROR(load_vector(Part::kVBias, l, s.kv_width(), layer.v_bias));
       }
-      if (s.output_bias) DSPARK_RETURN_IF_ERROR(load_vector(Part::kOBias, l, s.hidden, layer.o_bias));
+      if (s.output_bias)
+        DSPARK_RETURN_IF_ERROR(load_vector(Part::kOBias, l, s.hidden, layer.o_bias));
       if (s.qk_norm) {
         DSPARK_RETURN_IF_ERROR(load_vector(Part::kQNorm, l, s.head_dim, layer.q_norm));
         DSPARK_RETURN_IF_ERROR(load_vector(Part::kKNorm, l, s.head_dim, layer.k_norm));
@@ -110,9 +118,10 @@ class Loader {
     for (const Job& job : jobs_) {
       DSPARK_TRY(const TensorView* view, file_.find(job.part, job.layer, {job.rows, job.columns}));
       const DType type = options_.quantise.value_or(view->type);
-      if (job.columns % dtype_info(type).block_values != 0 || (!compute::is_float_type(type) && job.columns % compute::kGroup != 0))
-        return fail("{}: tensor {}: rows of {} values cannot be {} (blocks of {})", file_.name(), view->name,
-                    job.columns, dtype_info(type).name, dtype_info(type).block_values);
+      if (job.columns % dtype_info(type).block_values != 0 ||
+          (!compute::is_float_type(type) && job.columns % compute::kGroup != 0))
+        return fail("{}: tensor {}: rows of {} values cannot be {} (blocks of {})", file_.name(),
+                    view->name, job.columns, dtype_info(type).name, dtype_info(type).block_values);
       *job.out = {type, job.rows, job.columns, nullptr};
       views_.push_back(view);
       offsets.push_back(total);
@@ -121,7 +130,8 @@ class Loader {
     // Kernels prefetch a little beyond a tile; the slack keeps that inside the block.
     model_.weights = compute::AlignedBuffer(total + 4096);
     model_.weight_bytes = total;
-    for (size_t i = 0; i < jobs_.size(); ++i) jobs_[i].out->data = model_.weights.data() + offsets[i];
+    for (size_t i = 0; i < jobs_.size(); ++i)
+      jobs_[i].out->data = model_.weights.data() + offsets[i];
     return {};
   }
 
@@ -143,7 +153,8 @@ class Loader {
           const int64_t row = t * kTileRows + lane;
           rows[lane] = nullptr;
           if (row >= m.rows) continue;
-          const int64_t from = head_rows > 0 ? half_split_source(row, head_rows, model_.spec.rope.dim) : row;
+          const int64_t from =
+              head_rows > 0 ? half_split_source(row, head_rows, model_.spec.rope.dim) : row;
           rows[lane] = view.data + static_cast<size_t>(from) * stored_bytes;
           if (!convert) continue;
           dequantise(view.type, rows[lane], values.data(), values.size());
@@ -156,7 +167,8 @@ class Loader {
         if (!fine) finite.store(false, std::memory_order_relaxed);
       }
     });
-    if (!finite) return fail("{}: tensor {}: a value or scale is not finite", file_.name(), view.name);
+    if (!finite)
+      return fail("{}: tensor {}: a value or scale is not finite", file_.name(), view.name);
     return {};
   }
 
@@ -173,12 +185,13 @@ class Loader {
 bool Model::all_float32() const {
   const auto is = [](const PackedMatrix& m) { return m.type == DType::kF32; };
   for (const Layer& l : layers)
-    if (!is(l.q) || !is(l.k) || !is(l.v) || !is(l.o) || !is(l.gate) || !is(l.up) || !is(l.down)) return false;
+    if (!is(l.q) || !is(l.k) || !is(l.v) || !is(l.o) || !is(l.gate) || !is(l.up) || !is(l.down))
+      return false;
   return is(embedding) && is(output_head());
 }
 
-Result<std::unique_ptr<Model>> load_model(const std::filesystem::path& path, const LoadOptions& options,
-                                          ThreadPool& pool) {
+Result<std::unique_ptr<Model>> load_model(const std::filesystem::path& path,
+                                          const LoadOptions& options, ThreadPool& pool) {
   DSPARK_TRY(WeightFile file, WeightFile::open(path));
   auto model = std::make_unique<Model>();
   model->spec = file.spec();

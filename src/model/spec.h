@@ -18,11 +18,11 @@ struct Rope {
   int dim = 0;  // rotated dimensions of a head; pairs (i, i + dim/2)
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1;
-  double original_context = 0;                 // Llama 3, YaRN
+  double original_context = 0;                       // Llama 3, YaRN
   double low_freq_factor = 1, high_freq_factor = 4;  // Llama 3
-  double beta_fast = 32, beta_slow = 1;        // YaRN
-  double attention_factor = 0;                 // YaRN; 0: 0.1 ln(factor) + 1
-  std::vector<double> frequency_divisors;      // [dim/2], from GGUF's rope_freqs.weight; empty: none
+  double beta_fast = 32, beta_slow = 1;              // YaRN
+  double attention_factor = 0;                       // YaRN; 0: 0.1 ln(factor) + 1
+  std::vector<double> frequency_divisors;  // [dim/2], from GGUF's rope_freqs.weight; empty: none
 };
 
 struct Spec {

@@ -6,9 +6,12 @@ namespace dspark::model {
 
 const char* family_name(Family family) {
   switch (family) {
-    case Family::kLlama: return "llama";
-    case Family::kQwen2: return "qwen2";
-    case Family::kQwen3: return "qwen3";
+    case Family::kLlama:
+      return "llama";
+    case Family::kQwen2:
+      return "qwen2";
+    case Family::kQwen3:
+      return "qwen3";
   }
   return "?";
 }
@@ -23,29 +26,41 @@ Status check_spec(const Spec& spec, const std::string& file) {
   const struct {
     const char* what;
     int64_t value, most;
-  } sizes[] = {{"layers", spec.layers, 1024},        {"hidden size", spec.hidden, 1 << 17},
-               {"feed-forward size", spec.ffn, 1 << 19}, {"query heads", spec.heads, 1024},
-               {"key/value heads", spec.kv_heads, 1024}, {"head size", spec.head_dim, compute::kMaxHeadDim},
-               {"vocabulary", spec.vocab, 1 << 22},      {"context", spec.context, int64_t{1} << 24}};
+  } sizes[] = {{"layers", spec.layers, 1024},
+               {"hidden size", spec.hidden, 1 << 17},
+               {"feed-forward size", spec.ffn, 1 << 19},
+               {"query heads", spec.heads, 1024},
+               {"key/value heads", spec.kv_heads, 1024},
+               {"head size", spec.head_dim, compute::kMaxHeadDim},
+               {"vocabulary", spec.vocab, 1 << 22},
+               {"context", spec.context, int64_t{1} << 24}};
   for (const auto& size : sizes)
     if (size.value < 1 || size.value > size.most)
       return fail("{}: {} is {}, expected 1 to {}", file, size.what, size.value, size.most);
   if (spec.heads % spec.kv_heads != 0)
-    return fail("{}: {} query heads are no multiple of {} key/value heads", file, spec.heads, spec.kv_heads);
+    return fail("{}: {} query heads are no multiple of {} key/value heads", file, spec.heads,
+                spec.kv_heads);
   if (spec.rope.dim < 2 || spec.rope.dim > spec.head_dim || spec.rope.dim % 2 != 0)
-    return fail("{}: {} rotated dimensions, expected an even number up to the head size {}", file, spec.rope.dim,
-                spec.head_dim);
-  if (!(spec.norm_eps >= 0 && spec.norm_eps < 1)) return fail("{}: norm epsilon {} is not in [0, 1)", file, spec.norm_eps);
+    return fail("{}: {} rotated dimensions, expected an even number up to the head size {}", file,
+                spec.rope.dim, spec.head_dim);
+  if (!(spec.norm_eps >= 0 && spec.norm_eps < 1))
+    return fail("{}: norm epsilon {} is not in [0, 1)", file, spec.norm_eps);
   const Rope& rope = spec.rope;
-  if (!(rope.theta > 1 && rope.theta < 1e15)) return fail("{}: RoPE base {} is not above 1", file, rope.theta);
+  if (!(rope.theta > 1 && rope.theta < 1e15))
+    return fail("{}: RoPE base {} is not above 1", file, rope.theta);
   if (rope.scaling != RopeScaling::kNone && !(rope.factor >= 1 && rope.factor < 1e6))
     return fail("{}: RoPE scaling factor {} is not at least 1", file, rope.factor);
   if (rope.scaling == RopeScaling::kLlama3 || rope.scaling == RopeScaling::kYarn)
-    if (!(rope.original_context >= 1)) return fail("{}: RoPE scaling lacks its original context length", file);
-  if (rope.scaling == RopeScaling::kLlama3 && !(rope.high_freq_factor > rope.low_freq_factor && rope.low_freq_factor > 0))
-    return fail("{}: RoPE frequency factors {} and {} are not ascending", file, rope.low_freq_factor, rope.high_freq_factor);
-  if (rope.scaling == RopeScaling::kYarn && !(rope.beta_fast > rope.beta_slow && rope.beta_slow > 0))
-    return fail("{}: YaRN betas {} and {} are not descending", file, rope.beta_fast, rope.beta_slow);
+    if (!(rope.original_context >= 1))
+      return fail("{}: RoPE scaling lacks its original context length", file);
+  if (rope.scaling == RopeScaling::kLlama3 &&
+      !(rope.high_freq_factor > rope.low_freq_factor && rope.low_freq_factor > 0))
+    return fail("{}: RoPE frequency factors {} and {} are not ascending", file,
+                rope.low_freq_factor, rope.high_freq_factor);
+  if (rope.scaling == RopeScaling::kYarn &&
+      !(rope.beta_fast > rope.beta_slow && rope.beta_slow > 0))
+    return fail("{}: YaRN betas {} and {} are not descending", file, rope.beta_fast,
+                rope.beta_slow);
   return {};
 }
 
@@ -60,27 +75,33 @@ Result<Rope> read_rope(const formats::GgufFile& file, const std::string& prefix,
   // Old files say only by how much positions shrink.
   DSPARK_TRY(const double linear, file.number(prefix + "rope.scale_linear", 1.0));
   DSPARK_TRY(rope.factor, file.number(prefix + "rope.scaling.factor", linear));
-  if (type == "linear" || (type == "none" && linear != 1.0 && !file.has(prefix + "rope.scaling.type")))
+  if (type == "linear" ||
+      (type == "none" && linear != 1.0 && !file.has(prefix + "rope.scaling.type")))
     rope.scaling = RopeScaling::kLinear;
   else if (type == "yarn")
     rope.scaling = RopeScaling::kYarn;
   else if (type != "none")
-    return fail("{}: key {}rope.scaling.type: \"{}\", expected none, linear or yarn", file.name(), prefix, type);
+    return fail("{}: key {}rope.scaling.type: \"{}\", expected none, linear or yarn", file.name(),
+                prefix, type);
   if (rope.scaling == RopeScaling::kYarn) {
-    DSPARK_TRY(rope.original_context, file.number(prefix + "rope.scaling.original_context_length", 0.0));
+    DSPARK_TRY(rope.original_context,
+               file.number(prefix + "rope.scaling.original_context_length", 0.0));
     DSPARK_TRY(rope.attention_factor, file.number(prefix + "rope.scaling.attn_factor", 0.0));
     // GGUF's factor multiplies the usual 0.1 ln(factor) + 1.
-    if (rope.attention_factor > 0 && rope.factor > 1) rope.attention_factor *= 0.1 * real_log(rope.factor) + 1;
+    if (rope.attention_factor > 0 && rope.factor > 1)
+      rope.attention_factor *= 0.1 * real_log(rope.factor) + 1;
     DSPARK_TRY(rope.beta_fast, file.number(prefix + "rope.scaling.yarn_beta_fast", 32.0));
     DSPARK_TRY(rope.beta_slow, file.number(prefix + "rope.scaling.yarn_beta_slow", 1.0));
   }
   if (const TensorView* divisors = file.find("rope_freqs.weight")) {
     if (divisors->type != DType::kF32 || divisors->values() * 2 != rope.dim)
-      return fail("{}: tensor rope_freqs.weight: expected {} float values", file.name(), rope.dim / 2);
+      return fail("{}: tensor rope_freqs.weight: expected {} float values", file.name(),
+                  rope.dim / 2);
     std::vector<float> values(static_cast<size_t>(rope.dim / 2));
     dequantise(DType::kF32, divisors->data, values.data(), values.size());
     for (float v : values)
-      if (!(v > 0 && v < 1e9f)) return fail("{}: tensor rope_freqs.weight: value {} is not positive", file.name(), v);
+      if (!(v > 0 && v < 1e9f))
+        return fail("{}: tensor rope_freqs.weight: value {} is not positive", file.name(), v);
     rope.frequency_divisors.assign(values.begin(), values.end());
   }
   return rope;
@@ -92,7 +113,9 @@ Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   Spec spec;
   DSPARK_TRY(spec.architecture, file.string("general.architecture"));
   const auto family = family_from_name(spec.architecture);
-  if (!family) return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2 or qwen3", file.name(), spec.architecture);
+  if (!family)
+    return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2 or qwen3",
+                file.name(), spec.architecture);
   spec.family = *family;
   const std::string prefix = spec.architecture + ".";
   const auto size = [&](const std::string& key) -> Result<int> {
@@ -105,14 +128,20 @@ Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   DSPARK_TRY(spec.heads, size("attention.head_count"));
   DSPARK_TRY(const int64_t kv_heads, file.integer(prefix + "attention.head_count_kv", spec.heads));
   spec.kv_heads = static_cast<int>(std::clamp<int64_t>(kv_heads, -1, 1 << 20));
-  if (spec.heads < 1) return fail("{}: key {}attention.head_count: {}, expected at least 1", file.name(), prefix, spec.heads);
-  DSPARK_TRY(const int64_t head_dim, file.integer(prefix + "attention.key_length", spec.hidden / spec.heads));
+  if (spec.heads < 1)
+    return fail("{}: key {}attention.head_count: {}, expected at least 1", file.name(), prefix,
+                spec.heads);
+  DSPARK_TRY(const int64_t head_dim,
+             file.integer(prefix + "attention.key_length", spec.hidden / spec.heads));
   DSPARK_TRY(const int64_t value_dim, file.integer(prefix + "attention.value_length", head_dim));
   if (value_dim != head_dim)
-    return fail("{}: key {}attention.value_length: {} differs from the key length {}", file.name(), prefix, value_dim, head_dim);
+    return fail("{}: key {}attention.value_length: {} differs from the key length {}", file.name(),
+                prefix, value_dim, head_dim);
   spec.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
   DSPARK_TRY(const int64_t experts, file.integer(prefix + "expert_count", 0));
-  if (experts > 0) return fail("{}: mixture-of-experts models are not supported ({} experts)", file.name(), experts);
+  if (experts > 0)
+    return fail("{}: mixture-of-experts models are not supported ({} experts)", file.name(),
+                experts);
   DSPARK_TRY(spec.context, file.integer(prefix + "context_length"));
   DSPARK_TRY(const double eps, file.number(prefix + "attention.layer_norm_rms_epsilon"));
   spec.norm_eps = static_cast<float>(eps);

@@ -35,7 +35,9 @@ bool may_be_left_out(const Spec& spec, const std::string& name) {
          (spec.tied_head && name == "lm_head.weight");
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 }  // namespace
 
@@ -52,7 +54,8 @@ Result<WeightFile> WeightFile::open(const std::filesystem::path& path) {
   DSPARK_TRY(file.spec_, spec_from_config(config));
   DSPARK_TRY(formats::Safetensors tensors, formats::Safetensors::open_directory(path));
   // A config may leave tie_word_embeddings to its family's default: what is stored decides.
-  if (!config.has("tie_word_embeddings")) file.spec_.tied_head = tensors.find("lm_head.weight") == nullptr;
+  if (!config.has("tie_word_embeddings"))
+    file.spec_.tied_head = tensors.find("lm_head.weight") == nullptr;
   file.safetensors_ = std::move(tensors);
   return file;
 }
@@ -72,9 +75,11 @@ Result<const TensorView*> WeightFile::find(Part part, int layer, std::vector<int
   const TensorView* tensor = gguf_ ? gguf_->find(name) : safetensors_->find(name);
   if (tensor == nullptr) return fail("{}: tensor {} is missing", name_, name);
   if (tensor->shape != shape)
-    return fail("{}: tensor {}: shape {}, expected {}", name_, name, shape_text(tensor->shape), shape_text(shape));
+    return fail("{}: tensor {}: shape {}, expected {}", name_, name, shape_text(tensor->shape),
+                shape_text(shape));
   if (!dtype_info(tensor->type).is_weight)
-    return fail("{}: tensor {}: type {} is no weight type", name_, name, dtype_info(tensor->type).name);
+    return fail("{}: tensor {}: type {} is no weight type", name_, name,
+                dtype_info(tensor->type).name);
   used_.insert(name);
   return tensor;
 }
@@ -82,13 +87,16 @@ Result<const TensorView*> WeightFile::find(Part part, int layer, std::vector<int
 Status WeightFile::check_all_used() const {
   for (const TensorView& tensor : gguf_ ? gguf_->tensors() : safetensors_->tensors())
     if (!used_.contains(tensor.name) && !may_be_left_out(spec_, tensor.name))
-      return fail("{}: tensor {} is not part of a {} model", name_, tensor.name, family_name(spec_.family));
+      return fail("{}: tensor {} is not part of a {} model", name_, tensor.name,
+                  family_name(spec_.family));
   return {};
 }
 
 void WeightFile::release(const TensorView& tensor) const {
-  if (gguf_) gguf_->release(tensor);
-  else safetensors_->release(tensor);
+  if (gguf_)
+    gguf_->release(tensor);
+  else
+    safetensors_->release(tensor);
 }
 
 }  // namespace dspark::model

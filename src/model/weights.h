@@ -13,21 +13,38 @@
 namespace dspark::model {
 
 enum class Part {
-  kEmbedding, kHead, kOutputNorm,                    // of the model
-  kAttentionNorm, kFfnNorm, kQ, kK, kV, kO,          // of a layer
-  kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm, kGate, kUp, kDown
+  kEmbedding,
+  kHead,
+  kOutputNorm,  // of the model
+  kAttentionNorm,
+  kFfnNorm,
+  kQ,
+  kK,
+  kV,
+  kO,  // of a layer
+  kQBias,
+  kKBias,
+  kVBias,
+  kOBias,
+  kQNorm,
+  kKNorm,
+  kGate,
+  kUp,
+  kDown
 };
 
 class WeightFile {
  public:
-  static Result<WeightFile> open(const std::filesystem::path& path);  // a GGUF file or a HF directory
+  static Result<WeightFile> open(
+      const std::filesystem::path& path);  // a GGUF file or a HF directory
 
   const Spec& spec() const { return spec_; }
   const std::string& name() const { return name_; }
 
   // The tensor, or an error that names it when it is missing or of another shape.
   Result<const TensorView*> find(Part part, int layer, std::vector<int64_t> shape);
-  // An error naming a tensor that no part asked for: leaving it out would change the model silently.
+  // An error naming a tensor that no part asked for: leaving it out would change the model
+  // silently.
   Status check_all_used() const;
   void release(const TensorView& tensor) const;
 

@@ -18,7 +18,9 @@ namespace dspark::tokenizer {
 class Tokenizer {
  public:
   static Result<Tokenizer> from_gguf(const formats::GgufFile& file);
-  // tokenizer.json, with tokenizer_config.json and generation_config.json beside it when present.
+  // tokenizer.json, with tokenizer_config.json, generation_config.json and chat_template.jinja
+  // beside it when present. A checkpoint without tokenizer.json gives an empty vocabulary: its
+  // prompts are ids.
   static Result<Tokenizer> from_directory(const std::filesystem::path& directory);
   // tokenizer.json's text alone; for tests and fuzzing.
   static Result<Tokenizer> from_json(std::string_view text, const std::string& name);
@@ -27,8 +29,8 @@ class Tokenizer {
   ~Tokenizer();
 
   enum class Specials { kAsText, kParse };  // whether a control token's exact text becomes its id
-  // Nothing is added before or after (see bos_id and add_bos). Any bytes are accepted: invalid UTF-8
-  // becomes byte tokens, or is dropped where the vocabulary has none. Thread-safe.
+  // Nothing is added before or after (see bos_id and add_bos). Any bytes are accepted: invalid
+  // UTF-8 becomes byte tokens, or is dropped where the vocabulary has none. Thread-safe.
   std::vector<int32_t> encode(std::string_view text, Specials specials) const;
 
   // The bytes a token stands for; empty for control tokens unless show_specials.
@@ -42,9 +44,11 @@ class Tokenizer {
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
   bool add_bos() const;
-  const std::vector<int32_t>& stop_ids() const;       // ids that end a generation: eos, end of turn; sorted
-  const std::string& chat_template() const;           // Jinja text; empty when the model has none
-  const std::string& description() const;             // "byte-level BPE, pre-tokenizer smollm, 49152 tokens"
+  // Sorted ids that end a generation: what the model's files name as eos or end of turn, and
+  // control tokens that bear a name usual for them (SmolLM2: <|endoftext|> and <|im_end|>).
+  const std::vector<int32_t>& stop_ids() const;
+  const std::string& chat_template() const;  // Jinja text; empty when the model has none
+  const std::string& description() const;    // "byte-level BPE, pre-tokenizer smollm, 49152 tokens"
   uint64_t hash() const;  // xxh3 of the vocabulary (ids, bytes, kinds): equal hashes, same ids
 
   struct Impl;  // bpe_impl.h; the loaders fill it
@@ -55,7 +59,8 @@ class Tokenizer {
 };
 
 // Turns a stream of ids into text without ever splitting a UTF-8 character: bytes of an unfinished
-// character wait for the next token. flush() gives what is left (an unfinished character as U+FFFD).
+// character wait for the next token, bytes that can no longer become one give U+FFFD. flush() gives
+// what is left (an unfinished character as U+FFFD).
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}

@@ -1,6 +1,6 @@
 // A model's own chat template (Jinja text, untrusted), compiled once and rendered many times by an
-// interpreter of the subset that public templates use. What it cannot run is an error that names the
-// line. Steps, nesting and output are bounded.
+// interpreter of the subset that public templates use. What it cannot run is an error that names
+// the line. Steps, nesting and output are bounded.
 #pragma once
 
 #include <memory>
@@ -20,9 +20,9 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // context: an object of the template's variables: "messages", "add_generation_prompt", "bos_token",
-  // "eos_token", "tools", ... Functions raise_exception and strftime_now are always there. now_unix_s is
-  // the time that strftime_now formats (UTC).
+  // context: an object of the template's variables: "messages", "add_generation_prompt",
+  // "bos_token", "eos_token", "tools", ... Functions raise_exception and strftime_now are always
+  // there. now_unix_s is the time that strftime_now formats (UTC).
   Result<std::string> render(const nlohmann::ordered_json& context, int64_t now_unix_s) const;
 
  private:

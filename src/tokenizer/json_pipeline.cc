@@ -1,125 +1,183 @@
 #include "tokenizer/json_pipeline.h"
 
+#include <cctype>
+
+#include "tokenizer/utf8.h"
+
 namespace dspark::tokenizer {
 namespace {
 
-using nlohmann::json;
+namespace dom = simdjson::dom;
 
-std::string type_of(const json& step) {
-  return step.is_object() && step.contains("type") && step["type"].is_string() ? step["type"].get<std::string>() : "";
-}
-bool on(const json& step, const char* key, bool fallback) {
-  return step.contains(key) && step[key].is_boolean() ? step[key].get<bool>() : fallback;
-}
-std::string text_at(const json& step, const char* key) {
-  return step.contains(key) && step[key].is_string() ? step[key].get<std::string>() : "";
-}
+constexpr size_t kMaxSteps = 64;
+constexpr double kMaxGrowth = 64;
+constexpr size_t kMaxPrefixBytes = 256;
 
-// {"String": text} or {"Regex": pattern}: as a pattern; literal text is quoted.
-Result<std::string> pattern_of(const std::string& where, const json& step) {
-  const auto pattern = step.find("pattern");
-  if (pattern != step.end() && pattern->is_object()) {
-    if (const std::string regex = text_at(*pattern, "Regex"); !regex.empty()) return regex;
-    if (const std::string text = text_at(*pattern, "String"); !text.empty()) {
-      std::string quoted;
-      for (char c : text) {
-        if (static_cast<uint8_t>(c) < 0x80 && !std::isalnum(static_cast<uint8_t>(c))) quoted += '\\';
-        quoted += c;
-      }
-      return quoted;
-    }
-  }
-  return fail("{}: pattern: expected an object with String or Regex", where);
-}
-
-Result<SplitBehaviour> behaviour_of(const std::string& where, const json& step) {
-  const std::string text = text_at(step, "behavior");
-  if (text == "Isolated") return SplitBehaviour::kIsolated;
-  if (text == "Removed") return SplitBehaviour::kRemoved;
-  if (text == "MergedWithPrevious") return SplitBehaviour::kMergedWithPrevious;
-  if (text == "MergedWithNext") return SplitBehaviour::kMergedWithNext;
-  if (text == "Contiguous") return SplitBehaviour::kContiguous;
-  return fail("{}: behavior: \"{}\" is not supported", where, text);
-}
-
-Status read_normaliser(const std::string& where, const json& step, Tokenizer::Impl& impl) {
-  if (step.is_null()) return {};
-  const std::string type = type_of(step);
-  if (type == "Sequence" && step.contains("normalizers") && step["normalizers"].is_array()) {
-    for (size_t i = 0; i < step["normalizers"].size(); ++i)
-      DSPARK_RETURN_IF_ERROR(read_normaliser(fmt::format("{}.{}", where, i), step["normalizers"][i], impl));
+// The steps of one kind ("normalizer") in order, Sequences unfolded. A step is null or an object
+// with a type.
+struct Step {
+  std::string where;  // "FILE: key normalizer.1"
+  std::string_view type;
+  dom::object object;
+};
+Status collect_steps(const std::string& where, dom::element element, const char* list_key,
+                     std::vector<Step>& steps) {
+  if (element.is_null()) return {};
+  dom::object object;
+  if (element.get_object().get(object) != simdjson::SUCCESS || text_at(object, "type").empty())
+    return fail("{}: expected null or an object with a type", where);
+  const std::string_view type = text_at(object, "type");
+  // Nesting is no deeper than the JSON parser allows.
+  if (dom::array list;
+      type == "Sequence" && object[list_key].get_array().get(list) == simdjson::SUCCESS) {
+    size_t i = 0;
+    for (dom::element item : list)
+      DSPARK_RETURN_IF_ERROR(
+          collect_steps(fmt::format("{}.{}", where, i++), item, list_key, steps));
     return {};
   }
-  if (type == "NFC") {
-    if (!impl.replacements.empty()) return fail("{}: NFC after a replacement is not supported", where);
-    impl.nfc = true;
-    return {};
-  }
-  if (type == "Replace") {
-    const auto pattern = step.find("pattern");
-    const std::string from = pattern != step.end() && pattern->is_object() ? text_at(*pattern, "String") : "";
-    if (from.empty()) return fail("{}: pattern: expected an object with String", where);
-    impl.replacements.emplace_back(from, text_at(step, "content"));
-    return {};
-  }
-  if (type == "Prepend") {
-    impl.prefix = text_at(step, "prepend");
-    return {};
-  }
-  return fail("{}: normalizer {} is not supported", where, step.contains("type") ? step["type"].dump() : "without a type");
+  if (steps.size() == kMaxSteps) return fail("{}: more than {} steps", where, kMaxSteps);
+  steps.push_back({where, type, object});
+  return {};
 }
 
-Status read_pre_tokenizer(const std::string& where, const json& step, Tokenizer::Impl& impl) {
-  if (step.is_null()) return {};
-  const std::string type = type_of(step);
-  if (type == "Sequence" && step.contains("pretokenizers") && step["pretokenizers"].is_array()) {
-    for (size_t i = 0; i < step["pretokenizers"].size(); ++i)
-      DSPARK_RETURN_IF_ERROR(read_pre_tokenizer(fmt::format("{}.{}", where, i), step["pretokenizers"][i], impl));
-    return {};
+// "pattern": {"String": text} or {"Regex": pattern}; the other is empty.
+struct Pattern {
+  std::string_view text, regex;
+};
+Result<Pattern> pattern_of(const Step& step) {
+  dom::object object;
+  Pattern pattern;
+  if (step.object["pattern"].get_object().get(object) == simdjson::SUCCESS)
+    pattern = {text_at(object, "String"), text_at(object, "Regex")};
+  if (pattern.text.empty() == pattern.regex.empty())
+    return fail("{}.pattern: expected an object with String or Regex", step.where);
+  return pattern;
+}
+
+std::string as_regex(std::string_view text) {
+  std::string regex;
+  for (char c : text) {
+    if (std::ispunct(static_cast<unsigned char>(c))) regex += '\\';
+    regex += c;
   }
-  if (type == "ByteLevel") {
-    impl.pre_tokenizer_name += impl.pre_tokenizer_name.empty() ? "byte-level" : ", byte-level";
-    if (on(step, "add_prefix_space", true)) impl.prefix = " ";
-    if (!on(step, "use_regex", true)) return {};
-    return impl.pre_tokenizer.add_split(PreTokenizer::gpt2_pattern(), SplitBehaviour::kIsolated, false, where);
+  return regex;
+}
+
+Result<SplitBehaviour> behaviour_of(const Step& step) {
+  const std::string_view name = text_at(step.object, "behavior");
+  if (name == "Isolated") return SplitBehaviour::kIsolated;
+  if (name == "Removed") return SplitBehaviour::kRemoved;
+  if (name == "MergedWithPrevious") return SplitBehaviour::kMergedWithPrevious;
+  if (name == "MergedWithNext") return SplitBehaviour::kMergedWithNext;
+  if (name == "Contiguous") return SplitBehaviour::kContiguous;
+  return fail(
+      "{}.behavior: {} is not known, expected Isolated, Removed, "
+      "MergedWithPrevious, "
+      "MergedWithNext or Contiguous",
+      step.where, in_quotes(name));
+}
+
+Status add_normaliser(const Step& step, Normaliser& normaliser) {
+  using Form = Normaliser::Form;
+  if (step.type == "NFC")
+    normaliser.add_form(Form::kNfc);
+  else if (step.type == "NFD")
+    normaliser.add_form(Form::kNfd);
+  else if (step.type == "NFKC")
+    normaliser.add_form(Form::kNfkc);
+  else if (step.type == "NFKD")
+    normaliser.add_form(Form::kNfkd);
+  else if (step.type == "Prepend") {
+    const std::string_view prefix = text_at(step.object, "prepend");
+    if (prefix.size() > kMaxPrefixBytes)
+      return fail("{}.prepend: {} bytes, expected at most {}", step.where, prefix.size(),
+                  kMaxPrefixBytes);
+    normaliser.add_prefix(std::string(prefix));
+  } else if (step.type == "Replace") {
+    DSPARK_TRY(const Pattern pattern, pattern_of(step));
+    if (pattern.text.empty()) return fail("{}.pattern: Regex is not supported here", step.where);
+    normaliser.add_replacement(std::string(pattern.text),
+                               std::string(text_at(step.object, "content")));
+    if (normaliser.growth() > kMaxGrowth)
+      return fail("{}: replacements make text up to {:.0f} times longer, expected at most {:.0f}",
+                  step.where, normaliser.growth(), kMaxGrowth);
+  } else {
+    return fail("{}: normalizer {} is not supported", step.where, in_quotes(step.type));
   }
-  if (type == "Digits") {
-    const bool single = on(step, "individual_digits", false);
-    return impl.pre_tokenizer.add_split(single ? R"(\p{N})" : R"(\p{N}+)", SplitBehaviour::kIsolated, false, where);
+  return {};
+}
+
+Status add_pre_tokenizer(const Step& step, bool first, Tokenizer::Impl& impl, bool* byte_level) {
+  PreTokenizer& pre = impl.pre_tokenizer;
+  if (*byte_level) return fail("{}: a step after ByteLevel is not supported", step.where);
+  if (step.type == "ByteLevel") {
+    *byte_level = true;
+    impl.add_prefix_space = bool_at(step.object, "add_prefix_space", true);
+    if (impl.add_prefix_space && !first)
+      return fail("{}.add_prefix_space: supported in the first step only", step.where);
+    if (!bool_at(step.object, "use_regex", true)) return {};
+    return pre.add_split(PreTokenizer::gpt2_pattern(), SplitBehaviour::kIsolated, false,
+                         step.where);
   }
-  if (type == "Split") {
-    DSPARK_TRY(const std::string pattern, pattern_of(where, step));
-    DSPARK_TRY(const SplitBehaviour behaviour, behaviour_of(where, step));
-    return impl.pre_tokenizer.add_split(pattern, behaviour, on(step, "invert", false), where);
+  if (step.type == "Digits")
+    return pre.add_split(R"(\p{N})",
+                         bool_at(step.object, "individual_digits", false)
+                             ? SplitBehaviour::kIsolated
+                             : SplitBehaviour::kContiguous,
+                         false, step.where);
+  if (step.type == "Split") {
+    DSPARK_TRY(const Pattern pattern, pattern_of(step));
+    DSPARK_TRY(const SplitBehaviour behaviour, behaviour_of(step));
+    return pre.add_split(
+        pattern.regex.empty() ? as_regex(pattern.text) : std::string(pattern.regex), behaviour,
+        bool_at(step.object, "invert", false), step.where + ".pattern");
   }
-  return fail("{}: pre-tokenizer {} is not supported", where, step.contains("type") ? step["type"].dump() : "without a type");
+  return fail("{}: pre-tokenizer {} is not supported", step.where, in_quotes(step.type));
 }
 
 }  // namespace
 
-Status read_pipeline(const std::string& name, const json& root, Tokenizer::Impl& impl) {
-  if (root.contains("normalizer"))
-    DSPARK_RETURN_IF_ERROR(read_normaliser(name + ": key normalizer", root["normalizer"], impl));
-  if (root.contains("pre_tokenizer"))
-    DSPARK_RETURN_IF_ERROR(read_pre_tokenizer(name + ": key pre_tokenizer", root["pre_tokenizer"], impl));
-  if (impl.pre_tokenizer_name.empty()) impl.pre_tokenizer_name = "plain";
+bool bool_at(dom::object object, std::string_view key, bool fallback) {
+  bool value = fallback;
+  return object[key].get_bool().get(value) == simdjson::SUCCESS ? value : fallback;
+}
+
+std::string_view text_at(dom::object object, std::string_view key) {
+  std::string_view value;
+  return object[key].get_string().get(value) == simdjson::SUCCESS ? value : std::string_view();
+}
+
+Status read_pipeline(const std::string& file, dom::object root, Tokenizer::Impl& impl,
+                     bool* byte_level) {
+  *byte_level = false;
+  std::vector<Step> steps;
+  dom::element element;
+  if (root["normalizer"].get(element) == simdjson::SUCCESS)
+    DSPARK_RETURN_IF_ERROR(collect_steps(file + ": key normalizer", element, "normalizers", steps));
+  for (const Step& step : steps) DSPARK_RETURN_IF_ERROR(add_normaliser(step, impl.normaliser));
+  steps.clear();
+  if (root["pre_tokenizer"].get(element) == simdjson::SUCCESS)
+    DSPARK_RETURN_IF_ERROR(
+        collect_steps(file + ": key pre_tokenizer", element, "pretokenizers", steps));
+  for (size_t i = 0; i < steps.size(); ++i) {
+    DSPARK_RETURN_IF_ERROR(add_pre_tokenizer(steps[i], i == 0, impl, byte_level));
+    impl.pre_tokenizer_name += (i == 0 ? "" : "+") + std::string(steps[i].type);
+  }
+  if (steps.empty()) impl.pre_tokenizer_name = "none";
   return {};
 }
 
-std::string leading_special_token(const json& root) {
-  const auto steps = [](const json& processor) {
-    return type_of(processor) == "Sequence" && processor.contains("processors") && processor["processors"].is_array()
-               ? processor["processors"]
-               : json::array({processor});
-  };
-  if (!root.contains("post_processor")) return {};
-  for (const json& step : steps(root["post_processor"])) {
-    if (type_of(step) != "TemplateProcessing" || !step.contains("single") || !step["single"].is_array() ||
-        step["single"].empty())
-      continue;
-    const json& first = step["single"][0];
-    if (first.is_object() && first.contains("SpecialToken") && first["SpecialToken"].is_object())
-      return text_at(first["SpecialToken"], "id");
+std::string leading_special_token(dom::object root) {
+  std::vector<Step> steps;
+  dom::element element;
+  if (root["post_processor"].get(element) != simdjson::SUCCESS) return {};
+  if (!collect_steps("", element, "processors", steps).ok()) return {};
+  for (const Step& step : steps) {
+    dom::object first;
+    if (step.type == "TemplateProcessing" &&
+        step.object["single"].at(0)["SpecialToken"].get_object().get(first) == simdjson::SUCCESS)
+      return std::string(text_at(first, "id"));
   }
   return {};
 }

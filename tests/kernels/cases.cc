@@ -21,9 +21,12 @@ ScalePlaces scale_places(DType type) {
     case DType::kQ4_1:
     case DType::kQ5_1:
     case DType::kQ4_K:
-    case DType::kQ5_K: return {0, 2};
-    case DType::kQ6_K: return {208, -1};
-    default: return {0, -1};
+    case DType::kQ5_K:
+      return {0, 2};
+    case DType::kQ6_K:
+      return {208, -1};
+    default:
+      return {0, -1};
   }
 }
 
@@ -38,13 +41,15 @@ std::vector<uint8_t> stored_rows(const MatmulCase& c, Fill fill, uint64_t seed) 
     for (size_t i = 0; i < values; ++i) {
       const float v = normal(random);
       const uint16_t half = c.type == DType::kF16 ? f32_to_f16(v) : f32_to_bf16(v);
-      if (c.type == DType::kF32) std::memcpy(&bytes[4 * i], &v, 4);
-      else std::memcpy(&bytes[2 * i], &half, 2);
+      if (c.type == DType::kF32)
+        std::memcpy(&bytes[4 * i], &v, 4);
+      else
+        std::memcpy(&bytes[2 * i], &half, 2);
     }
     return bytes;
   }
-  // Extremes: whole blocks of zero bits or of one bits (maximum codes and sub-scales; -1 in 8 bits), 0x80 (-128)
-  // and alternations of them.
+  // Extremes: whole blocks of zero bits or of one bits (maximum codes and sub-scales; -1 in 8
+  // bits), 0x80 (-128) and alternations of them.
   static constexpr uint8_t kPatterns[] = {0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0};
   const auto block = static_cast<size_t>(dtype_info(c.type).block_bytes);
   const ScalePlaces places = scale_places(c.type);
@@ -55,12 +60,14 @@ std::vector<uint8_t> stored_rows(const MatmulCase& c, Fill fill, uint64_t seed) 
                                             : (random() % 8 == 0 ? other : pattern);
     const float scale = static_cast<float>(random() % 1000) * 1e-5f - 0.005f;
     put_half(&bytes[at + static_cast<size_t>(places.first)], scale);
-    if (places.second >= 0) put_half(&bytes[at + static_cast<size_t>(places.second)], scale * -3.7f);
+    if (places.second >= 0)
+      put_half(&bytes[at + static_cast<size_t>(places.second)], scale * -3.7f);
   }
   return bytes;
 }
 
-PackedMatrix packed(const MatmulCase& c, const std::vector<uint8_t>& stored, AlignedBuffer& storage) {
+PackedMatrix packed(const MatmulCase& c, const std::vector<uint8_t>& stored,
+                    AlignedBuffer& storage) {
   PackedMatrix matrix{c.type, c.outputs, c.inputs, nullptr};
   storage = AlignedBuffer(matrix.bytes());
   matrix.data = storage.data();
@@ -71,7 +78,8 @@ PackedMatrix packed(const MatmulCase& c, const std::vector<uint8_t>& stored, Ali
       const int64_t row = t * kTileRows + lane;
       rows[lane] = row < c.outputs ? stored.data() + static_cast<size_t>(row) * row_bytes : nullptr;
     }
-    CHECK(pack_tile(c.type, rows, c.inputs, storage.data() + static_cast<size_t>(t) * matrix.tile_bytes()));
+    CHECK(pack_tile(c.type, rows, c.inputs,
+                    storage.data() + static_cast<size_t>(t) * matrix.tile_bytes()));
   }
   return matrix;
 }
@@ -86,7 +94,8 @@ std::vector<float> inputs(const MatmulCase& c, Fill fill, uint64_t seed) {
   return x;
 }
 
-void prepare(const Kernels& kernels, const MatmulCase& c, const std::vector<float>& x, Activations& out) {
+void prepare(const Kernels& kernels, const MatmulCase& c, const std::vector<float>& x,
+             Activations& out) {
   out.reshape(c.rows, c.inputs);
   for (int r = 0; r < c.rows; ++r) {
     const float* row = x.data() + static_cast<size_t>(r) * static_cast<size_t>(c.inputs);

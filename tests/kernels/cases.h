@@ -1,4 +1,5 @@
-// One table of matrix-product cases for correctness (kernels_test.cc) and speed (bench/kernel_speed.cc).
+// One table of matrix-product cases for correctness (kernels_test.cc) and speed
+// (bench/kernel_speed.cc).
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ inline const std::vector<DType>& weight_types() {
   return types;
 }
 
-// Every type at widths that take every path: each row count, a ragged last tile, more than one block.
+// Every type at widths that take every path: each row count, a ragged last tile, more than one
+// block.
 inline std::vector<MatmulCase> matmul_cases() {
   std::vector<MatmulCase> cases;
   for (DType type : weight_types()) {
@@ -50,11 +52,13 @@ enum class Fill {
 // Stored rows of a case: [outputs][inputs] in the type's own blocks.
 std::vector<uint8_t> stored_rows(const MatmulCase& c, Fill fill, uint64_t seed);
 // Packed; storage keeps the bytes.
-PackedMatrix packed(const MatmulCase& c, const std::vector<uint8_t>& stored, AlignedBuffer& storage);
+PackedMatrix packed(const MatmulCase& c, const std::vector<uint8_t>& stored,
+                    AlignedBuffer& storage);
 
 // rows x inputs floats; extremes: every block's values are +-amax, so that q is +-127.
 std::vector<float> inputs(const MatmulCase& c, Fill fill, uint64_t seed);
 // Both forms of the inputs, by the kernels given.
-void prepare(const Kernels& kernels, const MatmulCase& c, const std::vector<float>& x, Activations& out);
+void prepare(const Kernels& kernels, const MatmulCase& c, const std::vector<float>& x,
+             Activations& out);
 
 }  // namespace dspark::compute::testing

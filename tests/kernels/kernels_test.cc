@@ -43,7 +43,8 @@ TEST_P(EveryIsa, MatmulEqualsRef) {
       Activations x(c.rows, c.inputs);
       prepare(ref(), c, inputs(c, fill, 2), x);
       EXPECT_TRUE(same_bits(product(k(), c, matrix, x), product(ref(), c, matrix, x)))
-          << dtype_info(c.type).name << " " << c.outputs << " x " << c.inputs << ", " << c.rows << " rows";
+          << dtype_info(c.type).name << " " << c.outputs << " x " << c.inputs << ", " << c.rows
+          << " rows";
     }
 }
 
@@ -82,7 +83,8 @@ TEST(Ref, MatmulIsTheProduct) {
     dequantise(type, stored.data(), weights.data(), weights.size());
     for (int64_t o = 0; o < c.outputs; ++o) {
       unpack_row(matrix, o, row.data());
-      EXPECT_EQ(0, std::memcmp(row.data(), &weights[static_cast<size_t>(o * c.inputs)], 512 * sizeof(float)))
+      EXPECT_EQ(0, std::memcmp(row.data(), &weights[static_cast<size_t>(o * c.inputs)],
+                               512 * sizeof(float)))
           << dtype_info(type).name << ": unpack_row differs from dequantise, row " << o;
       for (int r = 0; r < c.rows; ++r) {
         double sum = 0, magnitude = 0;
@@ -105,9 +107,10 @@ TEST_P(EveryIsa, QuantiseEqualsRef) {
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   std::vector<float> x(32 * 64);
-  for (size_t i = 0; i < x.size(); ++i) x[i] = normal(random) * std::exp2f(static_cast<float>(i / 32) * 4 - 140);
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = normal(random) * std::exp2f(static_cast<float>(i / 32) * 4 - 140);
   for (size_t i = 0; i < 32; ++i) x[i] = 0;
-  for (size_t i = 32; i < 64; ++i) x[i] = i == 40 ? 1e-45f : 0;  // the scale underflows
+  for (size_t i = 32; i < 64; ++i) x[i] = i == 40 ? 1e-45f : 0;   // the scale underflows
   for (size_t i = 64; i < 96; ++i) x[i] = i % 2 ? 0.5f : 127.0f;  // ties round to even
   std::vector<ActivationGroup> a(64), b(64);
   std::memset(a.data(), 0, a.size() * sizeof a[0]);
@@ -147,7 +150,8 @@ TEST_P(EveryIsa, ElementwiseEqualsRef) {
       EXPECT_TRUE(same_bits(a, b)) << "rotate " << n;
     }
     std::vector<uint16_t> p(static_cast<size_t>(n)), q(p);
-    for (size_t i = 0; i < x.size(); ++i) x[i] *= std::exp2f(static_cast<float>(random() % 40) - 25);
+    for (size_t i = 0; i < x.size(); ++i)
+      x[i] *= std::exp2f(static_cast<float>(random() % 40) - 25);
     k().narrow(x.data(), n, p.data());
     ref().narrow(x.data(), n, q.data());
     EXPECT_TRUE(same_bits(p, q)) << "narrow " << n;
@@ -180,11 +184,13 @@ Head random_head(int blocks, int64_t dim, int queries, unsigned seed) {
   return head;
 }
 
-// Attention of `n` queries; query i sees visible[i] positions in all. tile: queries given to a call at once.
+// Attention of `n` queries; query i sees visible[i] positions in all. tile: queries given to a call
+// at once.
 std::vector<float> attend(const Kernels& kernels, const Head& head, int n, int64_t dim,
                           const std::vector<int>& visible, int tile) {
   const size_t d = static_cast<size_t>(dim);
-  std::vector<float> out(static_cast<size_t>(n) * d), total_values(out.size()), part_values(out.size());
+  std::vector<float> out(static_cast<size_t>(n) * d), total_values(out.size()),
+      part_values(out.size());
   for (int first = 0; first < n; first += tile) {
     const int count = std::min(tile, n - first);
     std::vector<AttentionState> total(static_cast<size_t>(count)), part(total);
@@ -207,11 +213,13 @@ std::vector<float> attend(const Kernels& kernels, const Head& head, int n, int64
       for (size_t i = 0; i < who.size(); ++i) part[i] = {0, 0, &part_values[i * d]};
       const size_t cell = static_cast<size_t>(b * kAttentionBlock) * d;
       kernels.attend_block_f16(queries.data(), static_cast<int>(who.size()), dim, &head.keys[cell],
-                           &head.values[cell], here.data(), 0.125f, part.data());
-      for (size_t i = 0; i < who.size(); ++i) kernels.attend_merge(total[static_cast<size_t>(who[i])], part[i], dim);
+                               &head.values[cell], here.data(), 0.125f, part.data());
+      for (size_t i = 0; i < who.size(); ++i)
+        kernels.attend_merge(total[static_cast<size_t>(who[i])], part[i], dim);
     }
     for (int i = 0; i < count; ++i)
-      kernels.attend_finish(total[static_cast<size_t>(i)], dim, &out[static_cast<size_t>(first + i) * d]);
+      kernels.attend_finish(total[static_cast<size_t>(i)], dim,
+                            &out[static_cast<size_t>(first + i) * d]);
   }
   return out;
 }
@@ -224,7 +232,8 @@ TEST_P(EveryIsa, AttentionEqualsRefInAnyTiling) {
     for (int i = 0; i < n; ++i) visible.push_back(i < 8 ? 120 + i : 1 + 17 * (i - 8));
     const std::vector<float> expected = attend(ref(), head, n, dim, visible, 1);
     for (int tile : {1, 2, 3, 4, 6, 7, 13})
-      EXPECT_TRUE(same_bits(attend(k(), head, n, dim, visible, tile), expected)) << dim << " tile " << tile;
+      EXPECT_TRUE(same_bits(attend(k(), head, n, dim, visible, tile), expected))
+          << dim << " tile " << tile;
   }
 }
 

@@ -161,6 +161,7 @@ TEST(Noise, HasTheGumbelDistribution) {
                              varied == 2 ? i : 5));
     std::sort(noise.begin(), noise.end());
     EXPECT_LE(noise.back(), kMaxGumbel);
+    EXPECT_GE(noise.front(), -3.605);
     double distance = 0;
     for (int i = 0; i < kDraws; ++i) {
       const double cumulative = std::exp(-std::exp(-noise[static_cast<size_t>(i)]));

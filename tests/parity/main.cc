@@ -1,5 +1,5 @@
-// Runs every fixture folder by its kind; one line a folder on stdout: NAME pass|fail|skip COUNT. Folders are
-// those of tests/fixtures, or of the folder that DSPARK_FIXTURES names.
+// Runs every fixture folder by its kind; one line a folder on stdout: NAME pass|fail|skip COUNT.
+// Folders are those of tests/fixtures, or of the folder that DSPARK_FIXTURES names.
 #include <cstdlib>
 #include <set>
 
@@ -14,7 +14,9 @@ namespace fs = std::filesystem;
 fs::path default_model() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
-  const fs::path base = cache != nullptr && *cache ? fs::path(cache) : fs::path(home != nullptr ? home : ".") / ".cache";
+  const fs::path base = cache != nullptr && *cache
+                            ? fs::path(cache)
+                            : fs::path(home != nullptr ? home : ".") / ".cache";
   return base / "dspark/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf";
 }
 
@@ -42,7 +44,8 @@ Outcome run_folder(const fs::path& folder, Report& report) {
 
 int run_all() {
   const char* named = std::getenv("DSPARK_FIXTURES");
-  const fs::path root = named != nullptr && *named ? fs::path(named) : fs::path(DSPARK_SOURCE_DIR) / "tests/fixtures";
+  const fs::path root =
+      named != nullptr && *named ? fs::path(named) : fs::path(DSPARK_SOURCE_DIR) / "tests/fixtures";
   std::set<fs::path> folders;
   if (fs::is_directory(root))
     for (const auto& entry : fs::directory_iterator(root))
@@ -52,11 +55,17 @@ int run_all() {
   for (const fs::path& folder : folders) {
     Report report;
     const Outcome outcome = run_folder(folder, report);
-    const bool bad = outcome == Outcome::kUnknown || report.failed() || (outcome == Outcome::kRun && report.count() == 0);
+    const bool bad = outcome == Outcome::kUnknown || report.failed() ||
+                     (outcome == Outcome::kRun && report.count() == 0);
     failed |= bad;
-    fmt::print("{} {} {}\n", folder.filename().string(), bad ? "fail" : outcome == Outcome::kSkip ? "skip" : "pass", report.count());
+    fmt::print("{} {} {}\n", folder.filename().string(),
+               bad                         ? "fail"
+               : outcome == Outcome::kSkip ? "skip"
+                                           : "pass",
+               report.count());
     std::fflush(stdout);
-    if (outcome == Outcome::kUnknown) fmt::print(stderr, "  {}: an unknown or empty folder\n", folder.string());
+    if (outcome == Outcome::kUnknown)
+      fmt::print(stderr, "  {}: an unknown or empty folder\n", folder.string());
     for (const std::string& failure : report.failures()) fmt::print(stderr, "  {}\n", failure);
   }
   return failed ? 1 : 0;

@@ -13,11 +13,14 @@ Runner::Runner(std::unique_ptr<model::Model> model, const compute::Kernels* kern
   const model::Spec& s = model_->spec;
   const int64_t context = std::min<int64_t>(kContext, s.context);
   pages_ = std::make_unique<kv::PagePool>(
-      kv::Shape{s.layers, s.kv_heads, s.head_dim, model_->all_float32() ? 4 : 2}, context / kv::kPositions + 1);
-  forward_ = std::make_unique<model::Forward>(*model_, *kernels_, pool_, *pages_, model::Limits{kRows, kRows, context});
+      kv::Shape{s.layers, s.kv_heads, s.head_dim, model_->all_float32() ? 4 : 2},
+      context / kv::kPositions + 1);
+  forward_ = std::make_unique<model::Forward>(*model_, *kernels_, pool_, *pages_,
+                                              model::Limits{kRows, kRows, context});
 }
 
-Result<std::unique_ptr<Runner>> Runner::open(const std::filesystem::path& path, const std::string& isa,
+Result<std::unique_ptr<Runner>> Runner::open(const std::filesystem::path& path,
+                                             const std::string& isa,
                                              std::optional<DType> quantise) {
   const compute::Kernels* kernels = compute::kernels(isa);
   if (kernels == nullptr) return fail("no instruction set {}", isa);
@@ -26,8 +29,8 @@ Result<std::unique_ptr<Runner>> Runner::open(const std::filesystem::path& path, 
   return std::unique_ptr<Runner>(new Runner(std::move(model), kernels));
 }
 
-Runner::Output Runner::run(const std::vector<int32_t>& ids, const std::vector<int>& tap_layers, bool all_logits,
-                           int chunk) {
+Runner::Output Runner::run(const std::vector<int32_t>& ids, const std::vector<int>& tap_layers,
+                           bool all_logits, int chunk) {
   const int64_t n = static_cast<int64_t>(ids.size()), vocab = model_->spec.vocab;
   const int64_t tap_width = static_cast<int64_t>(tap_layers.size()) * model_->spec.hidden;
   Output out;
@@ -40,8 +43,11 @@ Runner::Output Runner::run(const std::vector<int32_t>& ids, const std::vector<in
     for (int64_t r = 0; r < rows; ++r)
       if (all_logits || at + r + 1 == n) wanted.push_back(static_cast<int32_t>(r));
     const model::Segment segment{&sequence, 0, static_cast<int>(rows), at};
-    forward_->run({std::span(ids).subspan(static_cast<size_t>(at), static_cast<size_t>(rows)), {&segment, 1}, wanted,
-                   tap_layers, out.taps.data() + at * tap_width});
+    forward_->run({std::span(ids).subspan(static_cast<size_t>(at), static_cast<size_t>(rows)),
+                   {&segment, 1},
+                   wanted,
+                   tap_layers,
+                   out.taps.data() + at * tap_width});
     sequence.extend(rows);
     for (size_t i = 0; i < wanted.size(); ++i) {
       const auto logits = forward_->logits(static_cast<int>(i));
@@ -51,7 +57,8 @@ Runner::Output Runner::run(const std::vector<int32_t>& ids, const std::vector<in
   return out;
 }
 
-std::vector<int32_t> Runner::greedy(const std::vector<int32_t>& prompt, int tokens, std::optional<int32_t> stop) {
+std::vector<int32_t> Runner::greedy(const std::vector<int32_t>& prompt, int tokens,
+                                    std::optional<int32_t> stop) {
   kv::Sequence sequence(*pages_);
   CHECK(sequence.reserve(static_cast<int64_t>(prompt.size()) + tokens));
   std::vector<int32_t> rows = prompt, made;

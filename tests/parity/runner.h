@@ -31,16 +31,20 @@ class Report {
 
 class Runner {
  public:
-  static Result<std::unique_ptr<Runner>> open(const std::filesystem::path& model, const std::string& isa,
+  static Result<std::unique_ptr<Runner>> open(const std::filesystem::path& model,
+                                              const std::string& isa,
                                               std::optional<DType> quantise);
 
   struct Output {
     std::vector<float> logits;  // [rows, vocab]
     std::vector<float> taps;    // [rows, taps, hidden]
   };
-  // All rows of ids from an empty cache, `chunk` rows at a time. all_logits: of every row, else of the last.
-  Output run(const std::vector<int32_t>& ids, const std::vector<int>& tap_layers, bool all_logits, int chunk = 64);
-  std::vector<int32_t> greedy(const std::vector<int32_t>& prompt, int tokens, std::optional<int32_t> stop);
+  // All rows of ids from an empty cache, `chunk` rows at a time. all_logits: of every row, else of
+  // the last.
+  Output run(const std::vector<int32_t>& ids, const std::vector<int>& tap_layers, bool all_logits,
+             int chunk = 64);
+  std::vector<int32_t> greedy(const std::vector<int32_t>& prompt, int tokens,
+                              std::optional<int32_t> stop);
 
   const model::Model& model() const { return *model_; }
   const compute::Kernels& kernels() const { return *kernels_; }
@@ -58,7 +62,8 @@ class Runner {
 int32_t index_of_largest(const float* values, int64_t n);
 
 // By kind of folder.
-void check_smollm2(const std::filesystem::path& folder, const std::filesystem::path& model, Report& report);
+void check_smollm2(const std::filesystem::path& folder, const std::filesystem::path& model,
+                   Report& report);
 void check_target(const std::filesystem::path& folder, Report& report);
 
 }  // namespace dspark::parity

@@ -1,5 +1,5 @@
-// The default model against its float32 reference: tokenizer, logits, hidden states, greedy continuations and
-// perplexity, in float32 and with 8-bit activations.
+// The default model against its float32 reference: tokenizer, logits, hidden states, greedy
+// continuations and perplexity, in float32 and with 8-bit activations.
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -29,23 +29,29 @@ json read_json(const std::filesystem::path& path) {
   return json::parse(text.value());
 }
 
-void check_tokenizer(const std::filesystem::path& folder, const tokenizer::Tokenizer& tokens, Report& report) {
+void check_tokenizer(const std::filesystem::path& folder, const tokenizer::Tokenizer& tokens,
+                     Report& report) {
   using Specials = tokenizer::Tokenizer::Specials;
   for (const bool special : {false, true})
-    for (const json& row : read_lines(folder / (special ? "tokenizer_special.jsonl" : "tokenizer.jsonl"))) {
+    for (const json& row :
+         read_lines(folder / (special ? "tokenizer_special.jsonl" : "tokenizer.jsonl"))) {
       const auto text = row["text"].get<std::string>();
-      report.check(tokens.encode(text, special ? Specials::kParse : Specials::kAsText) == row["ids"].get<std::vector<int32_t>>(),
+      report.check(tokens.encode(text, special ? Specials::kParse : Specials::kAsText) ==
+                       row["ids"].get<std::vector<int32_t>>(),
                    fmt::format("tokens of {}", row["text"].dump()));
     }
 }
 
-void check_template(const std::filesystem::path& folder, const tokenizer::Tokenizer& tokens, Report& report) {
+void check_template(const std::filesystem::path& folder, const tokenizer::Tokenizer& tokens,
+                    Report& report) {
   const auto chat = tokenizer::ChatTemplate::compile(tokens.chat_template(), "chat template");
   report.check(chat.ok(), chat.ok() ? "" : chat.message());
   if (!chat.ok()) return;
   for (const json& row : read_lines(folder / "chat_template.jsonl")) {
-    const auto rendered = chat.value().render(
-        {{"messages", nlohmann::ordered_json::parse(row["messages"].dump())}, {"add_generation_prompt", row["add_generation_prompt"]}}, 0);
+    const auto rendered =
+        chat.value().render({{"messages", nlohmann::ordered_json::parse(row["messages"].dump())},
+                             {"add_generation_prompt", row["add_generation_prompt"]}},
+                            0);
     report.check(rendered.ok() && rendered.value() == row["rendered"].get<std::string>(),
                  fmt::format("template of {}", row["messages"].dump().substr(0, 80)));
   }
@@ -69,26 +75,37 @@ void check_logits(Runner& runner, const std::filesystem::path& folder, bool exac
     const Runner::Output out = runner.run(ids, layers, true);
     const float* last = &out.logits[(ids.size() - 1) * static_cast<size_t>(vocab)];
     double nll = 0;
-    for (size_t t = 1; t < ids.size(); ++t) nll += nll_of(&out.logits[(t - 1) * static_cast<size_t>(vocab)], vocab, ids[t]);
+    for (size_t t = 1; t < ids.size(); ++t)
+      nll += nll_of(&out.logits[(t - 1) * static_cast<size_t>(vocab)], vocab, ids[t]);
     nll /= static_cast<double>(ids.size() - 1);
     const double nll_error = std::fabs(nll - prompt["mean_nll"].get<double>());
-    report.check(nll_error <= (exact ? 1e-4 : ids.size() < 50 ? 0.1 : 0.05), fmt::format("{}: mean_nll off by {}", name, nll_error));
+    report.check(nll_error <= (exact             ? 1e-4
+                               : ids.size() < 50 ? 0.1
+                                                 : 0.05),
+                 fmt::format("{}: mean_nll off by {}", name, nll_error));
 
     std::vector<float> want(20);
     std::vector<int32_t> top(20), mine(static_cast<size_t>(vocab));
-    std::copy_n(tensors.value().find(name + ".top_logits")->data, 80, reinterpret_cast<uint8_t*>(want.data()));
-    std::copy_n(tensors.value().find(name + ".top_ids")->data, 80, reinterpret_cast<uint8_t*>(top.data()));
+    std::copy_n(tensors.value().find(name + ".top_logits")->data, 80,
+                reinterpret_cast<uint8_t*>(want.data()));
+    std::copy_n(tensors.value().find(name + ".top_ids")->data, 80,
+                reinterpret_cast<uint8_t*>(top.data()));
     for (int32_t i = 0; i < vocab; ++i) mine[static_cast<size_t>(i)] = i;
-    std::partial_sort(mine.begin(), mine.begin() + 20, mine.end(), [&](int32_t a, int32_t b) { return last[a] > last[b] || (last[a] == last[b] && a < b); });
+    std::partial_sort(mine.begin(), mine.begin() + 20, mine.end(), [&](int32_t a, int32_t b) {
+      return last[a] > last[b] || (last[a] == last[b] && a < b);
+    });
     if (!exact) {
-      report.check(std::find(mine.begin(), mine.begin() + 3, top[0]) != mine.begin() + 3, fmt::format("{}: top-1 is not in the top 3", name));
+      report.check(std::find(mine.begin(), mine.begin() + 3, top[0]) != mine.begin() + 3,
+                   fmt::format("{}: top-1 is not in the top 3", name));
       continue;
     }
     for (size_t i = 0; i < 20; ++i) {
       const double error = std::fabs(last[top[i]] - want[i]);
       report.check(error <= 2e-3, fmt::format("{}: logit {} off by {}", name, i, error));
-      const bool clear = (i == 0 || want[i - 1] - want[i] > 4e-3f) && (i == 19 || want[i] - want[i + 1] > 4e-3f);
-      report.check(!clear || mine[i] == top[i], fmt::format("{}: rank {} is another token", name, i));
+      const bool clear =
+          (i == 0 || want[i - 1] - want[i] > 4e-3f) && (i == 19 || want[i] - want[i + 1] > 4e-3f);
+      report.check(!clear || mine[i] == top[i],
+                   fmt::format("{}: rank {} is another token", name, i));
     }
     if (const TensorView* full = tensors.value().find(name + ".last_logits")) {
       double most = 0;
@@ -106,11 +123,14 @@ void check_logits(Runner& runner, const std::filesystem::path& folder, bool exac
         double error = 0, norm = 0;
         for (size_t i = 0; i < hidden; ++i) {
           float value;
-          std::copy_n(states->data + 4 * ((l * 2 + p) * hidden + i), 4, reinterpret_cast<uint8_t*>(&value));
+          std::copy_n(states->data + 4 * ((l * 2 + p) * hidden + i), 4,
+                      reinterpret_cast<uint8_t*>(&value));
           error += (got[i] - value) * (got[i] - value);
           norm += value * value;
         }
-        report.check(std::sqrt(error / norm) <= 1e-4, fmt::format("{}: hidden state of layer {} off by {}", name, layers[l], std::sqrt(error / norm)));
+        report.check(std::sqrt(error / norm) <= 1e-4,
+                     fmt::format("{}: hidden state of layer {} off by {}", name, layers[l],
+                                 std::sqrt(error / norm)));
       }
   }
 }
@@ -126,7 +146,8 @@ void check_greedy(Runner& runner, const std::filesystem::path& folder, bool exac
       const auto got = runner.greedy(ids, static_cast<int>(expected.size()), std::nullopt);
       size_t k = 0;
       while (k < expected.size() && margins[k] >= 4e-3 && got[k] == expected[k]) ++k;
-      report.check(k == expected.size() || margins[k] < 4e-3, fmt::format("{}: differs at step {}", name, k));
+      report.check(k == expected.size() || margins[k] < 4e-3,
+                   fmt::format("{}: differs at step {}", name, k));
       continue;
     }
     std::vector<int32_t> all = ids;
@@ -134,23 +155,30 @@ void check_greedy(Runner& runner, const std::filesystem::path& folder, bool exac
     const int64_t vocab = runner.model().spec.vocab;
     const Runner::Output out = runner.run(all, {}, true);
     for (size_t k = 0; k < expected.size(); ++k) {
-      const bool same = index_of_largest(&out.logits[(ids.size() - 1 + k) * static_cast<size_t>(vocab)], vocab) == expected[k];
+      const bool same =
+          index_of_largest(&out.logits[(ids.size() - 1 + k) * static_cast<size_t>(vocab)], vocab) ==
+          expected[k];
       ++steps;
       agreed += same;
-      if (margins[k] >= 1.0) report.check(same, fmt::format("{}: step {} with margin {}", name, k, margins[k]));
+      if (margins[k] >= 1.0)
+        report.check(same, fmt::format("{}: step {} with margin {}", name, k, margins[k]));
     }
   }
-  if (!exact) report.check(agreed >= 0.94 * steps, fmt::format("greedy: {} of {} steps agree", agreed, steps));
+  if (!exact)
+    report.check(agreed >= 0.94 * steps,
+                 fmt::format("greedy: {} of {} steps agree", agreed, steps));
 }
 
-void check_perplexity(Runner& runner, const std::filesystem::path& folder, const tokenizer::Tokenizer& tokens,
-                      bool exact, Report& report) {
+void check_perplexity(Runner& runner, const std::filesystem::path& folder,
+                      const tokenizer::Tokenizer& tokens, bool exact, Report& report) {
   const json meta = read_json(folder / "perplexity.json");
   const auto text = read_file(folder / "perplexity.txt", size_t{1} << 24);
   CHECK(text.ok(), "{}", text.message());
   const auto ids = tokens.encode(text.value(), tokenizer::Tokenizer::Specials::kAsText);
-  report.check(ids.size() == meta["tokens"].get<size_t>(), fmt::format("perplexity.txt has {} tokens", ids.size()));
-  // The float32 pass is slow: two windows against their own sums; with 8-bit activations all of them.
+  report.check(ids.size() == meta["tokens"].get<size_t>(),
+               fmt::format("perplexity.txt has {} tokens", ids.size()));
+  // The float32 pass is slow: two windows against their own sums; with 8-bit activations all of
+  // them.
   const size_t windows = exact ? 2 : meta["windows"].size();
   const int64_t vocab = runner.model().spec.vocab;
   double sum = 0, expected = 0, predicted = 0;
@@ -159,18 +187,21 @@ void check_perplexity(Runner& runner, const std::filesystem::path& folder, const
     const auto begin = ids.begin() + window["start"].get<std::ptrdiff_t>();
     const std::vector<int32_t> part(begin, begin + window["tokens"].get<std::ptrdiff_t>());
     const Runner::Output out = runner.run(part, {}, true);
-    for (size_t t = 1; t < part.size(); ++t) sum += nll_of(&out.logits[(t - 1) * static_cast<size_t>(vocab)], vocab, part[t]);
+    for (size_t t = 1; t < part.size(); ++t)
+      sum += nll_of(&out.logits[(t - 1) * static_cast<size_t>(vocab)], vocab, part[t]);
     expected += window["nll_sum"].get<double>();
     predicted += window["predicted"].get<double>();
   }
   const double error = std::fabs(sum - expected) / predicted;
-  report.check(error <= (exact ? 1e-4 : 0.005), fmt::format("perplexity: mean_nll off by {}", error));
+  report.check(error <= (exact ? 1e-4 : 0.005),
+               fmt::format("perplexity: mean_nll off by {}", error));
   fmt::print(stderr, "  perplexity {}: mean nll off by {:.6f}\n", exact ? "f32" : "8-bit", error);
 }
 
 }  // namespace
 
-void check_smollm2(const std::filesystem::path& folder, const std::filesystem::path& model, Report& report) {
+void check_smollm2(const std::filesystem::path& folder, const std::filesystem::path& model,
+                   Report& report) {
   const auto file = formats::GgufFile::open(model);
   CHECK(file.ok(), "{}", file.message());
   const auto tokens = tokenizer::Tokenizer::from_gguf(file.value());

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Writes tests/fixtures/tokenizers/FAMILY/: a small tokenizer.json with the pipeline of a public model
+"""Writes tests/data/tokenizers/FAMILY/: a small tokenizer.json with the pipeline of a public model
 family, and goldens that Hugging Face tokenizers computes with it.
 
     tokenizer.jsonl          {"text", "ids", "decoded"}: text of special tokens is plain text
     tokenizer_special.jsonl  the same with special tokens recognised
+
+and tests/data/tokenizers/splits.jsonl: {"pattern", "behavior", "invert", "text", "pieces"} of its
+Split pre-tokenizer; and small cuts of the same files as seeds, tests/fuzz/corpus/tokenizer_json/.
 
 The vocabularies are trained on tests/fixtures/smollm2/perplexity.txt and the cases themselves. Needs
 the Python package tokenizers (0.23.3 wrote the files here). Run from anywhere; output depends on the
@@ -20,7 +23,8 @@ from tokenizers import processors, trainers
 import tokenizer_cases
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUT = ROOT / "tests/fixtures/tokenizers"
+OUT = ROOT / "tests/data/tokenizers"
+SEEDS = ROOT / "tests/fuzz/corpus/tokenizer_json"
 VOCAB = 800
 
 QWEN = (
@@ -196,6 +200,7 @@ def write(name, tokenizer, legacy_merges):
         content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
     text = json.dumps(content, ensure_ascii=False, indent=0, separators=(",", ":"))
     (folder / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
+    write_seed(name, json.loads(text))
     tokenizer = Tokenizer.from_str(text)  # the file's meaning, not the object's
     specials = [t["content"] for t in content["added_tokens"]]
     sets = {
@@ -212,7 +217,45 @@ def write(name, tokenizer, legacy_merges):
                 out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def write_seed(name, content):
+    """The same pipeline with few tokens: inputs that a fuzzer can change quickly."""
+    model = content["model"]
+    model["merges"] = model["merges"][:12]
+    pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
+    keep = {text for a, b in pairs for text in (a, b, a + b)} | set("Helo, wrd's123\u0120")
+    keep |= {"<unk>", "<0xE2>", "<0xFF>", "<0x0A>"}
+    texts = [text for text in model["vocab"] if text in keep]
+    model["vocab"] = {text: i for i, text in enumerate(texts)}
+    content["added_tokens"] = content["added_tokens"][:4]
+    for i, token in enumerate(content["added_tokens"]):
+        token["id"] = model["vocab"].get(token["content"], len(texts) + i)
+    SEEDS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    (SEEDS / name).write_text(text, encoding="utf-8")
+
+
+def write_splits():
+    patterns = [r"\s+", r"-", r"--?", r"(?=[A-Z])", r"\b", r"x*", r"[^a-z]+", r"(?i)a|\d{1,2}", r"$"]
+    texts = ["", "-", "--", "a--b - c-", "  fooBar BAZ x1 xx22 ", "-A-\u00e9\u4f60B--", "a\nb\n"]
+    behaviors = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
+    with open(OUT / "splits.jsonl", "w", encoding="utf-8", newline="\n") as out:
+        for pattern in patterns:
+            for behavior in behaviors:
+                for invert in [False, True]:
+                    splitter = pre.Split(Regex(pattern), behavior, invert=invert)
+                    for text in texts:
+                        case = {
+                            "pattern": pattern,
+                            "behavior": behavior.title().replace("_", "").replace("with", "With"),
+                            "invert": invert,
+                            "text": text,
+                            "pieces": [piece for piece, _ in splitter.pre_tokenize_str(text)],
+                        }
+                        out.write(json.dumps(case, ensure_ascii=False) + "\n")
+
+
 def main():
+    write_splits()
     for family in [qwen3, llama3, gpt2, smollm, gemma, llama2, flags]:
         write(family.__name__, family(), legacy_merges=family in (llama3, gpt2))
 

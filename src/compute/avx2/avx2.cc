@@ -68,7 +68,8 @@ inline float widen_one(const uint16_t* at) { return _cvtsh_ss(*at); }
 inline float widen_one(const float* at) { return *at; }
 inline void narrow_store(uint16_t* at, F16L v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(at + 8), _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(at + 8),
+                   _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
 }
 
 inline __m256 power_8(__m256 shifted) {
@@ -107,7 +108,9 @@ inline float max_lanes(F16L v) {
 }
 inline float max_magnitude(F16L x, F16L y) {
   const __m256i mask = _mm256_set1_epi32(0x7fffffff);
-  const auto magnitude = [mask](__m256 v) { return _mm256_and_si256(_mm256_castps_si256(v), mask); };
+  const auto magnitude = [mask](__m256 v) {
+    return _mm256_and_si256(_mm256_castps_si256(v), mask);
+  };
   const __m256i m = _mm256_max_epu32(_mm256_max_epu32(magnitude(x.a), magnitude(x.b)),
                                      _mm256_max_epu32(magnitude(y.a), magnitude(y.b)));
   __m128i t = _mm_max_epu32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
@@ -123,8 +126,9 @@ inline __m256i round_8(__m256 v) {
 inline I16L round_clamped(F16L v) { return {round_8(v.a), round_8(v.b)}; }
 inline void store_bytes(int8_t* at, I16L v) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(at),
-                   _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(at),
+      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 inline int sum_integers(I16L v) {
   const __m256i s = _mm256_add_epi32(v.a, v.b);
@@ -139,9 +143,18 @@ inline int sum_integers(I16L v) {
 }  // namespace
 
 const Kernels* avx2_kernels() {
-  static constexpr Kernels table{
-      "avx2",   avx2_matmul, quantise,     rms_norm,     rotate,       silu_multiply,
-      add_rows, narrow,      attend_block<uint16_t>, attend_block<float>, attend_merge, attend_finish};
+  static constexpr Kernels table{"avx2",
+                                 avx2_matmul,
+                                 quantise,
+                                 rms_norm,
+                                 rotate,
+                                 silu_multiply,
+                                 add_rows,
+                                 narrow,
+                                 attend_block<uint16_t>,
+                                 attend_block<float>,
+                                 attend_merge,
+                                 attend_finish};
   return &table;
 }
 

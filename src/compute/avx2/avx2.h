@@ -6,7 +6,7 @@
 
 namespace dspark::compute {
 
-void avx2_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
-                 float* out, int64_t out_stride);
+void avx2_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin,
+                 int64_t tile_end, float* out, int64_t out_stride);
 
 }  // namespace dspark::compute

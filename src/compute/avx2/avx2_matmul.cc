@@ -1,6 +1,7 @@
-// Matrix products without VNNI. vpmaddubsw adds pairs into int16, so codes of at most 63 meet signed q
-// directly (and few enough sums stay in int16: 8 quads of 4-bit codes, 4 of 5-bit, 2 of 6-bit), while 8-bit
-// codes go as |w| times q with w's sign: |w| <= 128, |q| <= 127, a pair at most 32512.
+// Matrix products without VNNI. vpmaddubsw adds pairs into int16, so codes of at most 63 meet
+// signed q directly (and few enough sums stay in int16: 8 quads of 4-bit codes, 4 of 5-bit, 2 of
+// 6-bit), while 8-bit codes go as |w| times q with w's sign: |w| <= 128, |q| <= 127, a pair at most
+// 32512.
 #include <immintrin.h>
 
 #include "compute/avx2/avx2.h"
@@ -19,13 +20,21 @@ struct Scales {
 inline __m256 halves(const uint8_t* at) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 }
-inline __m128i load_8(const uint8_t* at) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)); }
-inline __m256 bytes_to_floats(const uint8_t* at) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load_8(at))); }
+inline __m128i load_8(const uint8_t* at) {
+  return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+}
+inline __m256 bytes_to_floats(const uint8_t* at) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load_8(at)));
+}
 inline __m256 signed_bytes_to_floats(const uint8_t* at) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_8(at)));
 }
-inline __m256i load_32(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
-inline void store_32(uint8_t* at, __m256i v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), v); }
+inline __m256i load_32(const uint8_t* at) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+}
+inline void store_32(uint8_t* at, __m256i v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), v);
+}
 
 // Codes of one half tile: [j][8 lanes][4]. at: the group's codes; half: 0 or 1.
 inline void unpack_nibbles(const uint8_t* at, int half, uint8_t* codes) {
@@ -45,7 +54,8 @@ inline void add_high_bits(const uint8_t* at, int half, uint8_t* codes) {
     __builtin_memcpy(&bits, at + 8 * j + 4 * half, 4);
     const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), spread);
     const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
-    store_32(codes + 32 * j, _mm256_or_si256(load_32(codes + 32 * j), _mm256_and_si256(set, _mm256_set1_epi8(16))));
+    store_32(codes + 32 * j,
+             _mm256_or_si256(load_32(codes + 32 * j), _mm256_and_si256(set, _mm256_set1_epi8(16))));
   }
 }
 inline void add_high_pairs(const uint8_t* at, int half, uint8_t* codes) {
@@ -102,7 +112,8 @@ struct Q8_0 {
   static constexpr int kOffset = 0, kSums = 1, kHead = 0, kUnit = 2 * kNibbleBytes + 32;
   static inline void read(const uint8_t*, const uint8_t* at, int half, uint8_t* codes, Scales& s) {
     const __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
-    for (int j = 0; j < 8; ++j) store_32(codes + 32 * j, _mm256_xor_si256(load_32(at + 64 * j + 32 * half), flip));
+    for (int j = 0; j < 8; ++j)
+      store_32(codes + 32 * j, _mm256_xor_si256(load_32(at + 64 * j + 32 * half), flip));
     s.scale[0] = halves(at + 2 * kNibbleBytes + 16 * half);
   }
 };
@@ -111,7 +122,8 @@ struct Q45_K {
   static constexpr bool kMinimum = true, kHalves = false, kSigned = false;
   static constexpr int kOffset = 0, kSums = kFive ? 4 : 8, kHead = 64;
   static constexpr int kUnit = kNibbleBytes + 32 + (kFive ? 64 : 0);
-  static inline void read(const uint8_t* super, const uint8_t* at, int half, uint8_t* codes, Scales& s) {
+  static inline void read(const uint8_t* super, const uint8_t* at, int half, uint8_t* codes,
+                          Scales& s) {
     unpack_nibbles(at + 32, half, codes);
     if (kFive) add_high_bits(at + 32 + kNibbleBytes, half, codes);
     s.scale[0] = _mm256_mul_ps(halves(super + 16 * half), bytes_to_floats(at + 8 * half));
@@ -123,7 +135,8 @@ struct Q45_K {
 struct Q6_K {
   static constexpr bool kMinimum = false, kHalves = true, kSigned = false;
   static constexpr int kOffset = 32, kSums = 2, kHead = 32, kUnit = kNibbleBytes + 160;
-  static inline void read(const uint8_t* super, const uint8_t* at, int half, uint8_t* codes, Scales& s) {
+  static inline void read(const uint8_t* super, const uint8_t* at, int half, uint8_t* codes,
+                          Scales& s) {
     unpack_nibbles(at + 32, half, codes);
     add_high_pairs(at + 32 + kNibbleBytes, half, codes);
     const __m256 d = halves(super + 16 * half);
@@ -158,11 +171,13 @@ inline __m256i dot_quads(int32_t start, const uint8_t* codes, const ActivationGr
 }
 
 template <class Type>
-inline __m256 accumulate(const uint8_t* codes, const Scales& s, const ActivationGroup& x, __m256 acc) {
+inline __m256 accumulate(const uint8_t* codes, const Scales& s, const ActivationGroup& x,
+                         __m256 acc) {
   const __m256 scale = _mm256_set1_ps(x.scale);
   if (Type::kHalves) {
     const __m256i low = dot_quads<Type, 4>(x.neg_sum_low * Type::kOffset, codes, x, 0);
-    const __m256i high = dot_quads<Type, 4>((x.neg_sum - x.neg_sum_low) * Type::kOffset, codes, x, 4);
+    const __m256i high =
+        dot_quads<Type, 4>((x.neg_sum - x.neg_sum_low) * Type::kOffset, codes, x, 4);
     acc = _mm256_fmadd_ps(_mm256_mul_ps(s.scale[0], scale), _mm256_cvtepi32_ps(low), acc);
     return _mm256_fmadd_ps(_mm256_mul_ps(s.scale[1], scale), _mm256_cvtepi32_ps(high), acc);
   }
@@ -191,8 +206,8 @@ void half_product(const uint8_t* tile, int half, const ActivationGroup* x, int r
 }
 
 template <class Type>
-void quantised_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
-                      float* out, int64_t out_stride) {
+void quantised_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin,
+                      int64_t tile_end, float* out, int64_t out_stride) {
   const int64_t groups = w.columns / kGroup;
   const auto tile_bytes = static_cast<int64_t>(w.tile_bytes());
   for (int64_t t = tile_begin; t < tile_end; ++t)
@@ -205,7 +220,8 @@ void quantised_matmul(const PackedMatrix& w, const ActivationView& x, int64_t ti
 }
 
 inline __m256 read_floats(DType type, const uint8_t* at, int half) {
-  if (type == DType::kF32) return _mm256_loadu_ps(reinterpret_cast<const float*>(at) + kLanes * half);
+  if (type == DType::kF32)
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(at) + kLanes * half);
   if (type == DType::kF16) return halves(at + 16 * half);
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 16 * half));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
@@ -222,24 +238,26 @@ void float_rows(const uint8_t* tile, const float* x, int64_t stride, int64_t col
   for (int64_t c = 0; c < columns; ++c, tile += kUnit, x += stride)
     for (int h = 0; h < 2; ++h) {
       const __m256 w = read_floats(kType, tile, h);
-      for (int r = 0; r < kRows; ++r) acc[h][r] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[r]), acc[h][r]);
+      for (int r = 0; r < kRows; ++r)
+        acc[h][r] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[r]), acc[h][r]);
     }
   for (int h = 0; h < 2; ++h)
     for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(out + r * out_stride + kLanes * h, acc[h][r]);
 }
 
 template <DType kType>
-void float_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
-                  float* out, int64_t out_stride) {
+void float_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin,
+                  int64_t tile_end, float* out, int64_t out_stride) {
   const auto tile_bytes = static_cast<int64_t>(w.tile_bytes());
   for (int64_t t = tile_begin; t < tile_end; ++t)
     for (int first = 0; first < x.rows; first += kBlockRows) {
       const int rows = x.rows - first < kBlockRows ? x.rows - first : kBlockRows;
       for (int r = 0; r < rows;) {
         const bool chunk = rows - r >= kChunk;
-        (chunk ? float_rows<kType, kChunk> : float_rows<kType, 1>)(
-            w.data + t * tile_bytes, x.floats + first * x.columns + r, rows, w.columns,
-            out + (first + r) * out_stride + t * kTileRows, out_stride);
+        (chunk ? float_rows<kType, kChunk>
+               : float_rows<kType, 1>)(w.data + t * tile_bytes, x.floats + first * x.columns + r,
+                                       rows, w.columns,
+                                       out + (first + r) * out_stride + t * kTileRows, out_stride);
         r += chunk ? kChunk : 1;
       }
     }
@@ -247,21 +265,33 @@ void float_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_b
 
 }  // namespace
 
-void avx2_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
-                 float* out, int64_t out_stride) {
+void avx2_matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin,
+                 int64_t tile_end, float* out, int64_t out_stride) {
   switch (w.type) {
-    case DType::kF32: return float_matmul<DType::kF32>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kF16: return float_matmul<DType::kF16>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kBF16: return float_matmul<DType::kBF16>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ4_0: return quantised_matmul<Q4_0>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ4_1: return quantised_matmul<Q4_1>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ5_0: return quantised_matmul<Q5_0>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ5_1: return quantised_matmul<Q5_1>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ8_0: return quantised_matmul<Q8_0>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ4_K: return quantised_matmul<Q45_K<false>>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ5_K: return quantised_matmul<Q45_K<true>>(w, x, tile_begin, tile_end, out, out_stride);
-    case DType::kQ6_K: return quantised_matmul<Q6_K>(w, x, tile_begin, tile_end, out, out_stride);
-    default: return;
+    case DType::kF32:
+      return float_matmul<DType::kF32>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kF16:
+      return float_matmul<DType::kF16>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kBF16:
+      return float_matmul<DType::kBF16>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ4_0:
+      return quantised_matmul<Q4_0>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ4_1:
+      return quantised_matmul<Q4_1>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ5_0:
+      return quantised_matmul<Q5_0>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ5_1:
+      return quantised_matmul<Q5_1>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ8_0:
+      return quantised_matmul<Q8_0>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ4_K:
+      return quantised_matmul<Q45_K<false>>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ5_K:
+      return quantised_matmul<Q45_K<true>>(w, x, tile_begin, tile_end, out, out_stride);
+    case DType::kQ6_K:
+      return quantised_matmul<Q6_K>(w, x, tile_begin, tile_end, out, out_stride);
+    default:
+      return;
   }
 }
 

@@ -9,7 +9,8 @@ using F16L = __m512;
 using I16L = __m512i;
 
 constexpr float kInfinity = __builtin_inff();
-constexpr int kQueryTile = 6;   // 6 queries x 4 vectors of sums + 4 of keys or values: 28 of 32 registers
+constexpr int kQueryTile =
+    6;  // 6 queries x 4 vectors of sums + 4 of keys or values: 28 of 32 registers
 constexpr int kScoreParts = 4;
 constexpr int kValueWidth = 4;
 
@@ -37,7 +38,8 @@ inline F16L widen(const float* at) { return load(at); }
 inline float widen_one(const uint16_t* at) { return _cvtsh_ss(*at); }
 inline float widen_one(const float* at) { return *at; }
 inline void narrow_store(uint16_t* at, F16L v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
 // 2^n from the shifted sum whose low bits are n.
@@ -69,7 +71,8 @@ inline float max_magnitude(F16L a, F16L b) {
   const __m512i mask = _mm512_set1_epi32(0x7fffffff);
   const __m512i m = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(a), mask),
                                      _mm512_and_si512(_mm512_castps_si512(b), mask));
-  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(m)))));
+  return _mm_cvtss_f32(
+      _mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(m)))));
 }
 inline I16L zero_integers() { return _mm512_setzero_si512(); }
 inline I16L round_clamped(F16L v) {
@@ -86,16 +89,34 @@ inline int sum_integers(I16L v) { return _mm512_reduce_add_epi32(v); }
 }  // namespace
 
 const Kernels* avx512_vnni_kernels() {
-  static constexpr Kernels table{
-      "avx512",      avx512_vnni_matmul, quantise, rms_norm,     rotate,       silu_multiply,
-      add_rows,      narrow,             attend_block<uint16_t>, attend_block<float>, attend_merge, attend_finish};
+  static constexpr Kernels table{"avx512",
+                                 avx512_vnni_matmul,
+                                 quantise,
+                                 rms_norm,
+                                 rotate,
+                                 silu_multiply,
+                                 add_rows,
+                                 narrow,
+                                 attend_block<uint16_t>,
+                                 attend_block<float>,
+                                 attend_merge,
+                                 attend_finish};
   return &table;
 }
 
 const Kernels* avx512_bw_kernels() {
-  static constexpr Kernels table{
-      "avx512bw",    avx512_bw_matmul, quantise, rms_norm,     rotate,       silu_multiply,
-      add_rows,      narrow,           attend_block<uint16_t>, attend_block<float>, attend_merge, attend_finish};
+  static constexpr Kernels table{"avx512bw",
+                                 avx512_bw_matmul,
+                                 quantise,
+                                 rms_norm,
+                                 rotate,
+                                 silu_multiply,
+                                 add_rows,
+                                 narrow,
+                                 attend_block<uint16_t>,
+                                 attend_block<float>,
+                                 attend_merge,
+                                 attend_finish};
   return &table;
 }
 

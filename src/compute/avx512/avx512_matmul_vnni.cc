@@ -6,7 +6,9 @@ namespace dspark::compute {
 namespace {
 
 // acc + dot products of 4 unsigned by 4 signed bytes in each 32-bit lane.
-inline __m512i dot4(__m512i acc, __m512i codes, __m512i q) { return _mm512_dpbusd_epi32(acc, codes, q); }
+inline __m512i dot4(__m512i acc, __m512i codes, __m512i q) {
+  return _mm512_dpbusd_epi32(acc, codes, q);
+}
 
 #include "compute/avx512/matmul_body.inc"
 

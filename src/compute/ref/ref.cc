@@ -104,8 +104,9 @@ void narrow(const float* x, int64_t n, uint16_t* out) {
 
 const Kernels* ref_kernels() {
   using namespace ref;
-  static constexpr Kernels table{"ref", matmul, quantise,         rms_norm,         rotate,       silu_multiply,
-                                 add,   narrow, attend_block_f16, attend_block_f32, attend_merge, attend_finish};
+  static constexpr Kernels table{
+      "ref", matmul, quantise,         rms_norm,         rotate,       silu_multiply,
+      add,   narrow, attend_block_f16, attend_block_f32, attend_merge, attend_finish};
   return &table;
 }
 

@@ -12,15 +12,16 @@ float widen(uint16_t cell) { return f16_to_f32(cell); }
 float widen(float cell) { return cell; }
 
 template <class Cell>
-void attend(const float* const* queries, int n, int64_t head_dim, const Cell* keys, const Cell* values,
-            const int* visible, float scale, AttentionState* out) {
+void attend(const float* const* queries, int n, int64_t head_dim, const Cell* keys,
+            const Cell* values, const int* visible, float scale, AttentionState* out) {
   for (int i = 0; i < n; ++i) {
     float weight[kAttentionBlock];
     float largest = -std::numeric_limits<float>::infinity();
     for (int p = 0; p < visible[i]; ++p) {
       const Cell* key = keys + (p / 16) * head_dim * 16 + p % 16;
       float score = 0;
-      for (int64_t d = 0; d < head_dim; ++d) score = std::fma(queries[i][d], widen(key[d * 16]), score);
+      for (int64_t d = 0; d < head_dim; ++d)
+        score = std::fma(queries[i][d], widen(key[d * 16]), score);
       weight[p] = score * scale;
       if (weight[p] > largest) largest = weight[p];
     }
@@ -33,7 +34,8 @@ void attend(const float* const* queries, int n, int64_t head_dim, const Cell* ke
     out[i].sum = sum_lanes(lanes);
     for (int64_t d = 0; d < head_dim; ++d) {
       float sum = 0;
-      for (int p = 0; p < visible[i]; ++p) sum = std::fma(weight[p], widen(values[p * head_dim + d]), sum);
+      for (int p = 0; p < visible[i]; ++p)
+        sum = std::fma(weight[p], widen(values[p * head_dim + d]), sum);
       out[i].values[d] = sum;
     }
   }
@@ -43,13 +45,14 @@ void attend(const float* const* queries, int n, int64_t head_dim, const Cell* ke
 
 void attend_block_f16(const float* const* queries, int n, int64_t head_dim, const void* keys,
                       const void* values, const int* visible, float scale, AttentionState* out) {
-  attend(queries, n, head_dim, static_cast<const uint16_t*>(keys), static_cast<const uint16_t*>(values), visible,
-         scale, out);
+  attend(queries, n, head_dim, static_cast<const uint16_t*>(keys),
+         static_cast<const uint16_t*>(values), visible, scale, out);
 }
 
 void attend_block_f32(const float* const* queries, int n, int64_t head_dim, const void* keys,
                       const void* values, const int* visible, float scale, AttentionState* out) {
-  attend(queries, n, head_dim, static_cast<const float*>(keys), static_cast<const float*>(values), visible, scale, out);
+  attend(queries, n, head_dim, static_cast<const float*>(keys), static_cast<const float*>(values),
+         visible, scale, out);
 }
 
 void attend_merge(AttentionState& total, const AttentionState& part, int64_t head_dim) {

@@ -1,5 +1,6 @@
-// Matrix products by definition. Per scale group in ascending columns: an exact integer dot product, then
-// acc = fma(fl(fl(d sc) s_a), float(dot), acc), then with a minimum acc = fma(fl(m s_a), float(sum q), acc).
+// Matrix products by definition. Per scale group in ascending columns: an exact integer dot
+// product, then acc = fma(fl(fl(d sc) s_a), float(dot), acc), then with a minimum acc = fma(fl(m
+// s_a), float(sum q), acc).
 #include <cmath>
 #include <cstring>
 
@@ -17,7 +18,8 @@ float half_at(const uint8_t* at, int lane) {
   return f16_to_f32(bits);
 }
 
-// One lane of one group: codes with the constant offset taken off, a scale for each half, a minimum.
+// One lane of one group: codes with the constant offset taken off, a scale for each half, a
+// minimum.
 struct Group {
   int code[kGroup];
   float scale[2];
@@ -65,14 +67,15 @@ void read_group(DType type, const uint8_t* super, const uint8_t* at, int lane, G
     case DType::kQ5_K:
       read_nibbles(at + 2 * kTileRows, lane, type == DType::kQ5_K ? 1 : 0, 0, group);
       group.scale[0] = half_at(super, lane) * static_cast<float>(at[lane]);
-      group.minimum = -(half_at(super + 2 * kTileRows, lane) * static_cast<float>(at[kTileRows + lane]));
+      group.minimum =
+          -(half_at(super + 2 * kTileRows, lane) * static_cast<float>(at[kTileRows + lane]));
       group.has_minimum = true;
       return;
     default:  // Q6_K
       read_nibbles(at + 2 * kTileRows, lane, 2, 32, group);
       for (int half = 0; half < 2; ++half)
-        group.scale[half] =
-            half_at(super, lane) * static_cast<float>(static_cast<int8_t>(at[half * kTileRows + lane]));
+        group.scale[half] = half_at(super, lane) *
+                            static_cast<float>(static_cast<int8_t>(at[half * kTileRows + lane]));
       group.has_halves = true;
   }
 }
@@ -100,14 +103,15 @@ float weight_at(DType type, const uint8_t* column, int lane) {
 }
 
 // One output lane for the rows of a block.
-void product(const PackedMatrix& w, const uint8_t* tile, int lane, const ActivationView& x, int first,
-             int rows, float* acc) {
+void product(const PackedMatrix& w, const uint8_t* tile, int lane, const ActivationView& x,
+             int first, int rows, float* acc) {
   const size_t unit = packed_group_bytes(w.type), head = packed_head_bytes(w.type);
   for (int r = 0; r < rows; ++r) acc[r] = 0;
   if (is_float_type(w.type)) {
     const float* column = x.floats + first * x.columns;
     for (int64_t c = 0; c < w.columns; ++c, tile += unit, column += rows)
-      for (int r = 0; r < rows; ++r) acc[r] = std::fma(weight_at(w.type, tile, lane), column[r], acc[r]);
+      for (int r = 0; r < rows; ++r)
+        acc[r] = std::fma(weight_at(w.type, tile, lane), column[r], acc[r]);
     return;
   }
   const ActivationGroup* column = x.groups + first * (x.columns / kGroup);
@@ -130,7 +134,8 @@ void matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, 
       for (int lane = 0; lane < kTileRows; ++lane) {
         float acc[kBlockRows];
         product(w, w.data + static_cast<size_t>(t) * w.tile_bytes(), lane, x, first, rows, acc);
-        for (int r = 0; r < rows; ++r) out[(first + r) * out_stride + t * kTileRows + lane] = acc[r];
+        for (int r = 0; r < rows; ++r)
+          out[(first + r) * out_stride + t * kTileRows + lane] = acc[r];
       }
     }
 }

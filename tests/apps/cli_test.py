@@ -1,0 +1,341 @@
+"""The commands and their contract (docs/json.md, `dspark --help`), on a tiny random model."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+from program import BARE_MODEL, PROGRAM, ProgramTest, json_lines, main, read_json_lines
+
+COMMANDS = ["run", "bench", "tokenize", "render", "score", "info"]
+BYTES = lambda text: [3 + byte for byte in text.encode()]
+
+
+class Usage(ProgramTest):
+    def test_help(self):
+        self.assertIn("Examples:", self.expect(0, "--help").stdout)
+        for command in COMMANDS:
+            self.assertIn("Example", self.expect(0, command, "--help").stdout)
+        alone = self.expect(2)
+        self.assertEqual(alone.stdout, "")
+        self.assertIn("run", alone.stderr)
+
+    def test_version(self):
+        for arguments in (["--version"], ["run", "--version"]):
+            self.assertRegex(self.expect(0, *arguments).stdout, r"^dspark \d+\.\d+\.\d+\n$")
+
+    def test_unknown_names_the_nearest(self):
+        cases = [
+            (["rnu"], "run"),
+            (["tokenise"], "tokenize"),
+            (["--verison"], "--version"),
+            (["run", "--temprature", "1"], "--temperature"),
+            (["run", "--temp", "1"], "--temperature"),
+            (["run", "--max-token=5"], "--max-tokens"),
+            (["run", "--promt", "x"], "--prompt"),
+            (["bench", "--suit", "decode"], "--suite"),
+            (["bench", "--suite", "decod"], "decode"),
+            (["run", "--isa", "avx215"], "avx2"),
+            (["run", "--isa", "AVX512"], "avx512"),
+            (["run", "--quantize", "q4_2"], "q4_0"),
+            (["run", "--drafter", "ngram"], "none"),
+            (["run", "--planner", "causal"], "off"),
+            (["run", "smollm2-135n"], "smollm2-135m"),
+            (["info", "smolm2-135m"], "smollm2-135m"),
+            (["run", "--temperature", "-1"], "0"),
+            (["run", "--top-p", "1.5"], "1"),
+            (["run", "--max-tokens", "0"], "1"),
+            (["score", "--threads", "0"], "1"),
+        ]
+        for arguments, nearest in cases:
+            with self.subTest(arguments=arguments):
+                result = self.expect(2, *arguments)
+                self.assertEqual(result.stdout, "")
+                self.assertRegex(result.stderr, r"(nearest[^\n]* is|only value is) " + re.escape(nearest))
+
+    def test_malformed_values(self):
+        cases = [
+            ["--max-tokens", "12a"], ["--max-tokens", "1e3"], ["--temperature", "nan"],
+            ["--temperature", "inf"], ["--temperature", ""], ["--top-p", "0"], ["--seed", "-1"],
+            ["--seed", "18446744073709551616"], ["--logit-bias", "5"], ["--logit-bias", "x=1"],
+            ["--logit-bias", "5="], ["--logit-bias", "-1=2"], ["--stop", ""], ["--repeat-penalty", "0"],
+            ["--concurrency", "0"], ["--threads", "-2"], ["--seed", "1", "--seed", "2"], ["--prompt"],
+            ["--logprobs", "3"], ["--all-turns"], ["--raw", "--system", "x"],
+            ["--prompt", "x", "--prompts", "y"],
+        ]
+        for arguments in cases:
+            with self.subTest(arguments=arguments):
+                result = self.expect(2, "run", self.model, *arguments)
+                self.assertIn(arguments[0], result.stderr)
+        self.expect(2, "run", self.model, "one-too-many")
+        self.expect(2, "bench", self.model)
+        self.expect(2, "info")
+
+    def test_models_that_are_not_there(self):
+        result = self.expect(1, "run", "missing.gguf", "--prompt", "x")
+        self.assertIn("missing.gguf", result.stderr)
+        empty = {"XDG_CACHE_HOME": str(self.scratch)}
+        result = self.expect(1, "run", "--prompt", "x", env=empty)
+        self.assertIn("./setup run", result.stderr)
+        self.expect(1, "info", self.write("text.gguf", "not a model"))
+        self.expect(1, "run", self.scratch, "--prompt", "x")
+
+    def test_installed_names(self):
+        folder = self.scratch / "cache" / "dspark" / "models" / "mine"
+        folder.mkdir(parents=True)
+        (folder / "a.gguf").write_text("not a model")
+        env = {"XDG_CACHE_HOME": str(self.scratch / "cache")}
+        self.assertIn("a.gguf", self.expect(1, "info", "mine", env=env).stderr)
+        self.assertIn("nearest name is mine", self.expect(2, "info", "mien", env=env).stderr)
+
+
+class Tokenize(ProgramTest):
+    def test_ids(self):
+        texts = ["hello", "he", "", "a\u2028b", "\u0085", "nul \0", "é", "<|im_end|>"]
+        stdin = "\n".join(json.dumps({"text": text}, ensure_ascii=False).replace("\0", "\\u0000")
+                          for text in texts)
+        result = self.expect(0, "tokenize", self.model, stdin=stdin + "\n\n  \n")
+        ids = [row["ids"] for row in json_lines(result.stdout)]
+        self.assertEqual(ids[0], [262])
+        self.assertEqual(ids[1], [259])
+        self.assertEqual(ids[2:7], [BYTES(text) for text in texts[2:7]])
+        self.assertEqual(len(ids[7]), len("<|im_end|>"))
+        result = self.expect(0, "tokenize", self.model, "--special", stdin=stdin)
+        self.assertEqual(json_lines(result.stdout)[7]["ids"], [1])
+
+    def test_errors_name_the_line(self):
+        for line in ["{", "[]", '{"txt": 1}', '{"text": 1}', '{"text": "\\ud800"}']:
+            with self.subTest(line=line):
+                result = self.expect(1, "tokenize", self.model, stdin='{"text": "a"}\n\n' + line + "\n")
+                self.assertIn("line 3", result.stderr)
+                self.assertEqual(json_lines(result.stdout), [{"ids": BYTES("a")}])
+        self.assertIn("line 1", self.expect(1, "tokenize", self.model, stdin=b'{"text": "\xff"}').stderr)
+
+    def test_model_without_tokenizer(self):
+        result = self.expect(1, "tokenize", BARE_MODEL, stdin='{"text": "a"}')
+        self.assertIn("tokenizer", result.stderr)
+
+
+class Render(ProgramTest):
+    def test_render(self):
+        messages = [{"role": "user", "content": "Hi \u2028\0"}]
+        for prompt, ending in ((True, "<|im_start|>assistant\n"), (False, "")):
+            row = json.dumps({"messages": messages, "add_generation_prompt": prompt})
+            result = self.expect(0, "render", self.model, stdin=row)
+            self.assertEqual(json_lines(result.stdout),
+                             [{"rendered": "<|im_start|>user\nHi \u2028\0<|im_end|>\n" + ending}])
+
+    def test_errors(self):
+        for line in ["{}", '{"messages": 1}']:
+            self.assertIn("line 1", self.expect(1, "render", self.model, stdin=line).stderr)
+        self.expect(1, "render", BARE_MODEL, stdin='{"messages": []}')
+
+
+class Score(ProgramTest):
+    def test_score(self):
+        stdin = '{"ids": [1, 2, 3]}\n{"ids": [5]}\n'
+        rows = json_lines(self.expect(0, "score", BARE_MODEL, stdin=stdin).stdout)
+        self.assertEqual(len(rows), 2)
+        self.assertGreater(rows[0]["nll"], 0)
+        self.assertEqual(rows[1]["nll"], 0)
+        for row in rows:
+            logits = [logit for _, logit in row["top"]]
+            self.assertEqual(len(logits), 20)
+            self.assertEqual(logits, sorted(logits, reverse=True))
+        same = self.expect(0, "score", BARE_MODEL, "--isa", "ref", "--threads", "1", stdin=stdin)
+        self.assertEqual(json_lines(same.stdout), rows)
+
+    def test_errors(self):
+        for ids in ["[]", "[-1]", "[512]", "[1.5]", '["1"]', "5", "[99999999999999999999]",
+                    json.dumps([1] * 2000)]:
+            with self.subTest(ids=ids[:40]):
+                result = self.expect(1, "score", BARE_MODEL, stdin='{"ids": %s}' % ids)
+                self.assertIn("line 1", result.stderr)
+
+
+class Info(ProgramTest):
+    def test_directory(self):
+        text = self.expect(0, "info", self.model).stdout
+        for part in ["Qwen3ForCausalLM", "156352", "model.embed_tokens.weight", "[512, 64]", "f32",
+                     "<|im_end|>", "<|im_start|>assistant"]:
+            self.assertIn(part, text)
+
+    def test_safetensors(self):
+        text = self.expect(0, "info", self.model / "model.safetensors").stdout
+        self.assertIn("46", text)
+        self.assertIn("model.norm.weight", text)
+
+    def test_without_tokenizer(self):
+        self.assertIn("none", self.expect(0, "info", BARE_MODEL).stdout)
+
+
+class Run(ProgramTest):
+    def test_one_prompt(self):
+        out = self.scratch / "one.jsonl"
+        result = self.expect(0, "run", self.model, "--prompt", "hello", "--max-tokens", "8",
+                             "--ignore-eos", "--json", out)
+        completion, last = read_json_lines(out)
+        self.assertEqual(result.stdout, completion["text"] + "\n")
+        self.assertEqual(completion["prompt_ids"],
+                         [2, *BYTES("user\n"), 262, 1, *BYTES("\n"), 2, *BYTES("assistant\n")])
+        self.assertEqual((len(completion["ids"]), completion["finish"]), (8, "length"))
+        self.assertEqual(completion["cycles"], [{"drafted": 0, "verified": 0, "accepted": 0}] * 7)
+        self.assertEqual(set(completion["timing"]), {"prefill_ms", "decode_ms", "tok_per_s"})
+        summary = last["summary"]
+        self.assertLessEqual(
+            {"model", "drafter", "isa", "threads", "planner", "verify", "concurrency", "requests",
+             "prompt_tokens", "tokens", "wall_ms", "load_ms", "tok_per_s", "tau", "peak_rss_bytes",
+             "warnings"}, set(summary))
+        self.assertEqual((summary["requests"], summary["tokens"], summary["tau"]), (1, 8, 1.0))
+        self.assertEqual((summary["planner"], summary["verify"], summary["warnings"]),
+                         ("off", "greedy", []))
+
+    def test_prompt_forms(self):
+        def ids(*arguments, stdin=""):
+            out = self.scratch / "form.jsonl"
+            self.expect(0, "run", self.model, "--max-tokens", "1", "--json", out, *arguments, stdin=stdin)
+            return read_json_lines(out)[0]["prompt_ids"]
+        chat = ids("--prompt", "hello")
+        self.assertEqual(ids(stdin="hello\n"), chat)
+        self.assertEqual(ids("--prompt=hello"), chat)
+        self.assertEqual(ids("--raw", "--prompt", "hello"), [262])
+        self.assertEqual(len(ids("--raw", "--prompt", "<|im_end|>")), len("<|im_end|>"))
+        self.assertEqual(ids("--prompt", "<|im_end|>").count(1), 2)
+        self.assertEqual(ids("--raw", "--prompt", "--seed"), BYTES("--seed"))
+        self.assertEqual(ids("--system", "hello", "--prompt", ""),
+                         [2, *BYTES("system\n"), 262, 1, *BYTES("\n"), 2, *BYTES("user\n"), 1,
+                          *BYTES("\n"), 2, *BYTES("assistant\n")])
+        self.expect(1, "run", self.model, stdin="")
+        self.expect(1, "run", self.model, "--raw", "--prompt", "")
+
+    def test_batch_equals_alone_in_any_order(self):
+        rows = [{"id": f"r{i}", "ids": [(7 * i + k) % 500 for k in range(3 + 5 * i)]} for i in range(9)]
+        reference, _, _ = self.run_rows(rows, "--max-tokens", "12", "--ignore-eos")
+        want = {row["id"]: row["ids"] for row in reference}
+        self.assertEqual(list(want), [row["id"] for row in rows])
+        for arguments in (["--concurrency", "4"], ["--concurrency", "32", "--prefill-chunk", "7"],
+                          ["--threads", "1"], ["--isa", "ref"]):
+            got, summary, _ = self.run_rows(rows[::-1], "--max-tokens", "12", "--ignore-eos", *arguments)
+            self.assertEqual([row["id"] for row in got], [row["id"] for row in rows[::-1]])
+            self.assertEqual({row["id"]: row["ids"] for row in got}, want)
+        self.assertEqual(summary["requests"], 9)
+        self.assertEqual(summary["prompt_tokens"], sum(len(row["ids"]) for row in rows))
+
+    def test_sampling_is_a_function_of_the_seed(self):
+        rows = [{"id": i, "ids": [10 + i]} for i in range(4)]
+        def run(*arguments):
+            answers, summary, result = self.run_rows(rows, "--temperature", "1.5", "--max-tokens", "10",
+                                                     "--ignore-eos", *arguments)
+            return [row["ids"] for row in answers], summary, result
+        first, summary, _ = run("--seed", "7")
+        self.assertEqual((summary["verify"], summary["seed"]), ("coupled", 7))
+        self.assertEqual(run("--seed", "7", "--concurrency", "4")[0], first)
+        self.assertNotEqual(run("--seed", "8")[0], first)
+        drawn, summary, result = run()
+        self.assertIn(f"seed {summary['seed']}\n", result.stderr)
+        self.assertEqual(run("--seed", summary["seed"])[0], drawn)
+
+    def test_text_is_in_input_order(self):
+        rows = [{"id": "a", "turns": ["hello", "unused"]}, {"id": "b", "turns": ["x" * 40], "source": 3}]
+        answers, _, result = self.run_rows(rows, "--max-tokens", "6", "--concurrency", "2")
+        self.assertEqual(result.stdout, "".join(row["text"] + "\n" for row in answers))
+        self.assertEqual([row["id"] for row in answers], ["a", "b"])
+
+    def test_all_turns(self):
+        rows = [{"id": "a", "turns": ["hello", "he", "ll"]}, {"id": "b", "turns": ["x"]}]
+        answers, summary, _ = self.run_rows(rows, "--all-turns", "--max-tokens", "4", "--concurrency", "2")
+        self.assertEqual([row["id"] for row in answers], ["a/1", "a/2", "a/3", "b/1"])
+        self.assertEqual(summary["requests"], 4)
+        first, second = answers[0]["prompt_ids"], answers[1]["prompt_ids"]
+        self.assertEqual(second[:len(first)], first)
+        self.assertGreater(len(second), len(first))
+
+    def test_stop_bias_and_logprobs(self):
+        rows = [{"id": 1, "ids": [4, 5]}]
+        biased = ["--logit-bias", "100=1000", "--max-tokens", "5", "--ignore-eos"]
+        answers, _, _ = self.run_rows(rows, *biased, "--logprobs", "3")
+        self.assertEqual(answers[0]["ids"], [100] * 5)
+        self.assertEqual(answers[0]["text"], "a" * 5)
+        for place in answers[0]["logprobs"]:
+            self.assertEqual(place["id"], 100)
+            self.assertEqual(len(place["top"]), 3)
+        answers, _, _ = self.run_rows(rows, *biased)
+        self.assertNotIn("logprobs", answers[0])
+        answers, _, _ = self.run_rows(rows, *biased, "--stop", "[x]", "--stop", "aaa")
+        self.assertEqual((answers[0]["ids"], answers[0]["text"], answers[0]["finish"]),
+                         ([100] * 3, "", "stop"))
+        answers, _, _ = self.run_rows(rows, "--logit-bias", "1=1000")
+        self.assertEqual((answers[0]["ids"], answers[0]["text"], answers[0]["finish"]), ([1], "", "stop"))
+        self.expect(1, "run", self.model, "--prompt", "x", "--logit-bias", "512=1")
+
+    def test_model_without_tokenizer(self):
+        answers, _, result = self.run_rows([{"id": "a", "ids": [1, 2, 3]}], "--max-tokens", "5",
+                                           "--ignore-eos", model=BARE_MODEL)
+        self.assertEqual((len(answers[0]["ids"]), answers[0]["text"]), (5, ""))
+        self.assertEqual(result.stdout, "\n")
+        self.assertIn("tokenizer", self.expect(1, "run", BARE_MODEL, "--prompt", "x").stderr)
+
+    def test_context(self):
+        answers, summary, _ = self.run_rows([{"id": "a", "ids": [9] * 508}], "--ignore-eos")
+        self.assertEqual((len(answers[0]["ids"]), answers[0]["finish"]), (4, "length"))
+        self.assertIn("context", summary["warnings"][0])
+        answers, summary, _ = self.run_rows(
+            [{"id": "long", "ids": [9] * 600}, {"id": "bad", "ids": [512]}, {"id": "good", "ids": [9]}],
+            "--max-tokens", "3", "--ignore-eos", code=1)
+        self.assertEqual([row["finish"] for row in answers], ["error", "error", "length"])
+        self.assertEqual(len(summary["warnings"]), 2)
+
+    def test_prompt_file_errors_name_the_line(self):
+        good = '{"id": 1, "ids": [1]}\n'
+        for line in ["{", "[]", '{"id": 1}', '{"id": 1, "turns": []}', '{"id": 1, "turns": "x"}',
+                     '{"id": 1, "turns": [1]}', '{"id": 1, "ids": []}', '{"id": 1, "ids": [-1]}',
+                     '{"id": 1, "ids": [1], "turns": ["x"]}', '{"id": [], "ids": [1]}']:
+            with self.subTest(line=line):
+                path = self.write("bad.jsonl", good + "\n" + line + "\n")
+                self.assertIn("bad.jsonl:3", self.expect(1, "run", self.model, "--prompts", path).stderr)
+        self.expect(1, "run", self.model, "--prompts", self.write("empty.jsonl", "\n"))
+        self.expect(1, "run", self.model, "--prompts", self.scratch / "missing.jsonl")
+
+    def test_outputs_that_cannot_be_written(self):
+        self.expect(1, "run", self.model, "--prompt", "x", "--json", self.scratch / "no" / "file")
+        self.expect(1, "run", self.model, "--prompt", "x", "--json", self.scratch)
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, "run", self.model, "--prompt", "x", "--max-tokens", "4"],
+                                    stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.assertEqual(result.returncode, 1)
+
+    def test_interrupt_leaves_a_whole_file(self):
+        rows = [{"id": i, "ids": [3 + i]} for i in range(400)]
+        prompts = self.write("many.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        out = self.scratch / "cut.jsonl"
+        process = subprocess.Popen(
+            [PROGRAM, "run", self.model, "--prompts", prompts, "--json", out, "--ignore-eos", "--isa",
+             "ref", "--concurrency", "4", "--max-tokens", "500"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+        process.stdout.readline()  # the first row has ended
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, errors)
+        *answers, last = read_json_lines(out)
+        self.assertEqual([row["id"] for row in answers], list(range(len(answers))))
+        self.assertIn("cancelled", [row["finish"] for row in answers])
+        self.assertLess(len(answers), len(rows))
+        self.assertIn("interrupted", " ".join(last["summary"]["warnings"]))
+        self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith("cut.jsonl.")], [])
+
+
+class Bench(ProgramTest):
+    def test_suites(self):
+        for suite in ("decode", "width", "long"):
+            with self.subTest(suite=suite):
+                out = self.scratch / f"{suite}.json"
+                self.expect(0, "bench", self.model, "--suite", suite, "--json", out)
+                result = json.loads(out.read_text())
+                self.assertEqual(set(result), {"version", "machine", "model", "rows"})
+                self.assertTrue(result["rows"])
+                self.assertEqual({row["suite"] for row in result["rows"]}, {suite})
+
+
+if __name__ == "__main__":
+    main()

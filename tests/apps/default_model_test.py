@@ -1,0 +1,57 @@
+"""The commands on the installed default model. Skipped without it."""
+
+import os
+import pathlib
+import sys
+
+from program import FIXTURES, SKIP, ProgramTest, json_lines, main
+
+
+def installed():
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return any((pathlib.Path(cache) / "dspark" / "models" / "smollm2-135m").glob("*.gguf"))
+
+
+class DefaultModel(ProgramTest):
+    def fixture(self, name):
+        path = FIXTURES / "smollm2" / name
+        if not path.exists():
+            self.skipTest(f"{path} is not here")
+        return path.read_bytes().decode()
+
+    def answers(self, name, key, *arguments):
+        text = self.fixture(name)
+        rows = json_lines(text)
+        got = json_lines(self.expect(0, *arguments, stdin=text).stdout)
+        self.assertEqual(len(got), len(rows))
+        for row, answer in zip(rows, got):
+            self.assertEqual(answer[key], row[key])
+
+    def test_tokenize(self):
+        self.answers("tokenizer.jsonl", "ids", "tokenize")
+        self.answers("tokenizer_special.jsonl", "ids", "tokenize", "--special")
+
+    def test_render(self):
+        self.answers("chat_template.jsonl", "rendered", "render")
+
+    def test_answer(self):
+        result = self.expect(0, "run", "--prompt", "What is the capital of France?", "--max-tokens", "20",
+                             "--quantize", "f32")
+        self.assertIn("Paris", result.stdout)
+
+    def test_score(self):
+        row = json_lines(self.expect(0, "score", stdin='{"ids": [504, 3575, 282, 4649, 314]}').stdout)[0]
+        self.assertEqual(len(row["top"]), 20)
+        self.assertLess(row["nll"], 6)
+
+    def test_info(self):
+        text = self.expect(0, "info", "smollm2-135m").stdout
+        for part in ["GGUF v3", "llama", "134515008", "210 q4_1", "<|im_end|>"]:
+            self.assertIn(part, text)
+
+
+if __name__ == "__main__":
+    if not installed():
+        print("the model smollm2-135m is not installed: skipped")
+        sys.exit(SKIP)
+    main()

@@ -1,0 +1,89 @@
+// Ragged rows and roll-back: a request may bring several rows to a step and take some of them back;
+// what follows has the same bits as if they had never been.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "engine/support.h"
+#include "model/model.h"
+
+namespace dspark::model {
+namespace {
+
+class RollbackTest : public ::testing::Test {
+ protected:
+  RollbackTest() {
+    auto loaded = load_model(engine::testing::tiny_model(), {}, pool_);
+    CHECK(loaded.ok(), "{}", loaded.message());
+    model_ = loaded.take();
+    const Spec& s = model_->spec;
+    pages_ = std::make_unique<kv::PagePool>(kv::Shape{s.layers, s.kv_heads, s.head_dim, 2}, 16);
+    forward_ = std::make_unique<Forward>(*model_, *compute::kernels("auto"), pool_, *pages_,
+                                         Limits{64, 64, 256});
+  }
+
+  // Logits of every row of one step over several sequences.
+  std::vector<std::vector<float>> step(
+      const std::vector<std::pair<kv::Sequence*, std::vector<int32_t>>>& parts) {
+    std::vector<int32_t> tokens, wanted;
+    std::vector<Segment> segments;
+    for (const auto& [sequence, ids] : parts) {
+      CHECK(sequence->reserve(sequence->length() + static_cast<int64_t>(ids.size())));
+      segments.push_back({sequence, static_cast<int>(tokens.size()), static_cast<int>(ids.size()),
+                          sequence->length()});
+      tokens.insert(tokens.end(), ids.begin(), ids.end());
+    }
+    for (size_t i = 0; i < tokens.size(); ++i) wanted.push_back(static_cast<int32_t>(i));
+    forward_->run({tokens, segments, wanted, {}, nullptr});
+    for (const auto& [sequence, ids] : parts) sequence->extend(static_cast<int64_t>(ids.size()));
+    std::vector<std::vector<float>> logits;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const auto row = forward_->logits(static_cast<int>(i));
+      logits.emplace_back(row.begin(), row.end());
+    }
+    return logits;
+  }
+
+  ThreadPool pool_{2};
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<kv::PagePool> pages_;
+  std::unique_ptr<Forward> forward_;
+};
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST_F(RollbackTest, RejectedRowsLeaveNoTrace) {
+  std::vector<int32_t> text;
+  for (int i = 0; i < 140; ++i) text.push_back((i * 37 + 11) % 256);
+  kv::Sequence plain(*pages_), ragged(*pages_);
+  std::vector<std::vector<float>> expected;
+  for (int32_t id : text) expected.push_back(step({{&plain, {id}}})[0]);
+  // The same text in steps of 1..8 rows of which a prefix is right and the rest are wrong and taken
+  // back.
+  size_t at = 0;
+  for (int cycle = 0; at < text.size(); ++cycle) {
+    const size_t right = std::min<size_t>(1 + static_cast<size_t>(cycle) % 5, text.size() - at);
+    std::vector<int32_t> rows(text.begin() + static_cast<std::ptrdiff_t>(at),
+                              text.begin() + static_cast<std::ptrdiff_t>(at + right));
+    for (int wrong = 0; wrong < cycle % 4; ++wrong) rows.push_back(200 - wrong);
+    const auto got = step({{&ragged, rows}});
+    for (size_t i = 0; i < right; ++i)
+      ASSERT_TRUE(same(got[i], expected[at + i])) << "position " << at + i;
+    at += right;
+    ragged.truncate(static_cast<int64_t>(at));
+  }
+}
+
+TEST_F(RollbackTest, RaggedNeighboursDoNotMatter) {
+  kv::Sequence a(*pages_), b(*pages_), c(*pages_), alone(*pages_);
+  const std::vector<int32_t> prompt{5, 6, 7, 8, 9};
+  const auto together =
+      step({{&a, prompt}, {&b, {1}}, {&c, {3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3}}});
+  const auto single = step({{&alone, prompt}});
+  for (size_t i = 0; i < prompt.size(); ++i) EXPECT_TRUE(same(together[i], single[i]));
+}
+
+}  // namespace
+}  // namespace dspark::model

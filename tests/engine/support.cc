@@ -1,0 +1,85 @@
+#include "engine/support.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+
+namespace dspark::engine::testing {
+
+namespace fs = std::filesystem;
+
+fs::path tiny_model() {
+  static const fs::path path = [] {
+    const fs::path made =
+        fs::temp_directory_path() / fmt::format("dspark-tiny-{}.gguf", ::getpid());
+    CHECK(std::system(fmt::format("{} tiny q8_0 {} --seed 7 >/dev/null 2>&1", DSPARK_RANDOM_MODEL,
+                                  made.string())
+                          .c_str()) == 0);
+    static const std::string to_remove = made.string();
+    std::atexit([] { std::remove(to_remove.c_str()); });
+    return made;
+  }();
+  return path;
+}
+
+fs::path default_model() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const fs::path base = cache != nullptr && *cache
+                            ? fs::path(cache)
+                            : fs::path(home != nullptr ? home : ".") / ".cache";
+  const fs::path path = base / "dspark/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf";
+  return fs::exists(path) ? path : fs::path();
+}
+
+bool sanitized() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return true;
+#else
+  return false;
+#endif
+}
+
+bool nightly() {
+  const char* value = std::getenv("DSPARK_NIGHTLY");
+  return value != nullptr && std::string(value) == "1";
+}
+
+std::unique_ptr<Engine> make_engine(const fs::path& model, Options options) {
+  auto engine = Engine::create(model, std::move(options));
+  CHECK(engine.ok(), "{}", engine.message());
+  return engine.take();
+}
+
+std::vector<Completion> run_all(Engine& engine, const std::vector<Request>& requests,
+                                int concurrency, const std::vector<size_t>& order) {
+  std::vector<Completion> completions(requests.size());
+  size_t next = 0;
+  int active = 0;
+  do {
+    for (; active < concurrency && next < order.size(); ++next, ++active) {
+      const size_t index = order[next];
+      const auto id = engine.submit(requests[index],
+                                    {nullptr, [&completions, &active, index](const Completion& c) {
+                                       completions[index] = c;
+                                       --active;
+                                     }});
+      CHECK(id.ok(), "{}", id.message());
+    }
+    engine.step();
+  } while (active > 0 || next < order.size());
+  const Status integrity = engine.check_integrity();
+  CHECK(integrity.ok(), "{}", integrity.message());
+  return completions;
+}
+
+std::vector<Completion> run_all(Engine& engine, const std::vector<Request>& requests,
+                                int concurrency) {
+  std::vector<size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  return run_all(engine, requests, concurrency, order);
+}
+
+}  // namespace dspark::engine::testing

@@ -1,0 +1,28 @@
+// Models and runs for the engine's tests.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace dspark::engine::testing {
+
+// A tiny Qwen3 with a tokenizer and random weights, made once.
+std::filesystem::path tiny_model();
+// The default model; empty when it is not installed.
+std::filesystem::path default_model();
+bool sanitized();  // built with a sanitizer: long tests do less
+bool nightly();    // DSPARK_NIGHTLY=1: long tests do all
+
+std::unique_ptr<Engine> make_engine(const std::filesystem::path& model, Options options);
+
+// Submits all requests in the order given (indices), at most `concurrency` at a time, and returns
+// their completions by index. CHECKs the engine's integrity at the end.
+std::vector<Completion> run_all(Engine& engine, const std::vector<Request>& requests,
+                                int concurrency, const std::vector<size_t>& order);
+std::vector<Completion> run_all(Engine& engine, const std::vector<Request>& requests,
+                                int concurrency);
+
+}  // namespace dspark::engine::testing
