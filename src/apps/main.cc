@@ -1,8 +1,6 @@
 // dspark: the command line. Each subcommand lives in a file of its name.
-#include <unistd.h>
-
+#include <algorithm>
 #include <cerrno>
-#include <clocale>
 #include <cstdio>
 #include <cstring>
 #include <exception>

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <csignal>
 #include <limits>
 #include <memory>
@@ -136,6 +135,8 @@ std::string conflict(const RunArguments& run) {
     return "--raw sends text as it is: --all-turns needs a chat template";
   if (run.all_turns && run.prompts_file.empty()) return "--all-turns needs --prompts FILE";
   if (run.logprobs > 0 && run.json_file.empty()) return "--logprobs needs --json FILE to write to";
+  const bool chat = !run.has_prompt && run.prompts_file.empty() && isatty(STDIN_FILENO);
+  if (run.raw && chat) return "--raw needs --prompt TEXT: a chat needs the chat template";
   return {};
 }
 

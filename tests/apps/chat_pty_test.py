@@ -77,6 +77,11 @@ class Chat(ProgramTest):
         terminal.wait_for("> ")
         return terminal
 
+    def leave(self, terminal):
+        terminal.wait_for("> ")
+        time.sleep(0.5)  # the editor takes the terminal just after the prompt; Ctrl-D must come later
+        terminal.type("\x04")
+
     def test_conversation_and_commands(self):
         out = self.scratch / "chat.jsonl"
         terminal = self.start("--max-tokens", "4", "--ignore-eos", "--json", out)
@@ -117,9 +122,8 @@ class Chat(ProgramTest):
         time.sleep(0.3)
         terminal.type("/help\n")  # the line before was emptied
         terminal.wait_for("/exit")
-        terminal.wait_for("> ")
         self.assertIsNone(terminal.process.poll())
-        terminal.type("\x04")
+        self.leave(terminal)
         self.assertEqual(terminal.ended(), 0)
 
     def test_full_context_is_said(self):
@@ -128,8 +132,7 @@ class Chat(ProgramTest):
         terminal.wait_for("fills the context of 512")
         terminal.type("/reset\n")
         terminal.wait_for("forgotten")
-        terminal.wait_for("> ")  # before that, Ctrl-D would go to the terminal, not the editor
-        terminal.type("\x04")
+        self.leave(terminal)
         self.assertEqual(terminal.ended(), 0)
 
 

@@ -89,7 +89,8 @@ TEST(Equality, TinyModelInEverySetting) {
   }
   std::vector<Setting> settings;
   for (const char* isa : {"auto", "avx2", "ref"}) {
-    if (compute::kernels(isa) == nullptr || (testing::sanitized() && isa == std::string("ref"))) continue;
+    if (compute::kernels(isa) == nullptr || (testing::sanitized() && isa == std::string("ref")))
+      continue;
     for (int threads : {1, 2, 3})
       for (int concurrency : {1, 4, 32})
         for (int chunk : {1, 7, 64, 512})

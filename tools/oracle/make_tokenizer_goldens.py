@@ -13,6 +13,7 @@ the Python package tokenizers (0.23.3 wrote the files here). Run from anywhere; 
 cases and the package's version alone.
 """
 
+import collections
 import json
 import pathlib
 
@@ -67,7 +68,12 @@ def plain(normalizer, pre_tokenizer, specials):
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", "\u2581")
     trained.pre_tokenizer = split("\u2581+[^\u2581]*|[^\u2581]+")
-    trainer = trainers.BpeTrainer(vocab_size=VOCAB, limit_alphabet=120, show_progress=False)
+    # The trainer's own choice among equally frequent characters differs from run to run.
+    counts = collections.Counter("".join(corpus()).replace(" ", "\u2581"))
+    alphabet = sorted(counts, key=lambda c: (-counts[c], c))[:120]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB, initial_alphabet=alphabet, limit_alphabet=120, show_progress=False
+    )
     trained.train_from_iterator(corpus(), trainer)
     model = json.loads(trained.to_str())["model"]
     texts = specials + [f"<0x{b:02X}>" for b in range(256)]
