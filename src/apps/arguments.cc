@@ -1,11 +1,11 @@
 #include "apps/arguments.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <memory>
 
 #include "apps/model_path.h"
 #include "tensor/tensor.h"

@@ -6,7 +6,7 @@ namespace {
 
 constexpr int kPromptTokens = 32;
 constexpr int kTokens = 64;  // context stays below 128
-constexpr int kRounds = 5;   // whole steps and matrices in turns, so that both see the same machine
+constexpr int kRounds = 3;   // whole steps and matrices in turns, so that both see the same machine
 constexpr int kMatrixRepeats = 20;
 
 struct Width {

@@ -1,5 +1,7 @@
 // run with a prompt file: up to --concurrency rows at a time, their completions written in input
 // order.
+#include <algorithm>
+#include <chrono>
 #include <deque>
 #include <map>
 

@@ -1,6 +1,4 @@
 // run with one prompt: the answer streams to stdout as it comes.
-#include <unistd.h>
-
 #include <iostream>
 #include <iterator>
 

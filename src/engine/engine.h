@@ -81,6 +81,8 @@ struct Info {
   int64_t context = 0;  // positions a request may have
   int vocab = 0, layers = 0, hidden = 0;
   size_t weight_bytes = 0, cache_bytes = 0;
+  int64_t layer_weights = 0,
+          head_weights = 0;   // values in the layers' matrices, in the output head
   size_t position_bytes = 0;  // cache bytes of one position
   double load_ms = 0;
 };
