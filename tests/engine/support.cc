@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "installed_model.h"
+
 namespace dspark::engine::testing {
 
 namespace fs = std::filesystem;
@@ -24,15 +26,7 @@ fs::path tiny_model() {
   return path;
 }
 
-fs::path default_model() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const fs::path base = cache != nullptr && *cache
-                            ? fs::path(cache)
-                            : fs::path(home != nullptr ? home : ".") / ".cache";
-  const fs::path path = base / "dspark/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf";
-  return fs::exists(path) ? path : fs::path();
-}
+fs::path default_model() { return dspark::testing::installed_model(); }
 
 bool sanitized() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -4,21 +4,13 @@
 #include <set>
 
 #include "formats/formats.h"
+#include "installed_model.h"
 #include "parity/runner.h"
 
 namespace dspark::parity {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path default_model() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const fs::path base = cache != nullptr && *cache
-                            ? fs::path(cache)
-                            : fs::path(home != nullptr ? home : ".") / ".cache";
-  return base / "dspark/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf";
-}
 
 enum class Outcome { kRun, kSkip, kUnknown };
 
@@ -33,8 +25,9 @@ Outcome run_folder(const fs::path& folder, Report& report) {
     return Outcome::kRun;
   }
   if (fs::exists(folder / "tokenizer.jsonl")) {
-    if (!fs::exists(default_model())) return Outcome::kSkip;
-    check_smollm2(folder, default_model(), report);
+    const fs::path model = testing::installed_model();
+    if (model.empty()) return Outcome::kSkip;
+    check_smollm2(folder, model, report);
     return Outcome::kRun;
   }
   for (const char* file : {"metrics.json", "cases.json", "sts_cases.json", "cache/manifest.json"})

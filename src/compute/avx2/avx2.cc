@@ -143,18 +143,7 @@ inline int sum_integers(I16L v) {
 }  // namespace
 
 const Kernels* avx2_kernels() {
-  static constexpr Kernels table{"avx2",
-                                 avx2_matmul,
-                                 quantise,
-                                 rms_norm,
-                                 rotate,
-                                 silu_multiply,
-                                 add_rows,
-                                 narrow,
-                                 attend_block<uint16_t>,
-                                 attend_block<float>,
-                                 attend_merge,
-                                 attend_finish};
+  static constexpr Kernels table = table_of("avx2", avx2_matmul);
   return &table;
 }
 

@@ -89,34 +89,12 @@ inline int sum_integers(I16L v) { return _mm512_reduce_add_epi32(v); }
 }  // namespace
 
 const Kernels* avx512_vnni_kernels() {
-  static constexpr Kernels table{"avx512",
-                                 avx512_vnni_matmul,
-                                 quantise,
-                                 rms_norm,
-                                 rotate,
-                                 silu_multiply,
-                                 add_rows,
-                                 narrow,
-                                 attend_block<uint16_t>,
-                                 attend_block<float>,
-                                 attend_merge,
-                                 attend_finish};
+  static constexpr Kernels table = table_of("avx512", avx512_vnni_matmul);
   return &table;
 }
 
 const Kernels* avx512_bw_kernels() {
-  static constexpr Kernels table{"avx512bw",
-                                 avx512_bw_matmul,
-                                 quantise,
-                                 rms_norm,
-                                 rotate,
-                                 silu_multiply,
-                                 add_rows,
-                                 narrow,
-                                 attend_block<uint16_t>,
-                                 attend_block<float>,
-                                 attend_merge,
-                                 attend_finish};
+  static constexpr Kernels table = table_of("avx512bw", avx512_bw_matmul);
   return &table;
 }
 
