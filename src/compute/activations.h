@@ -15,7 +15,7 @@ inline constexpr int kBlockRows = 16;
 struct ActivationGroup {
   int8_t q[32];
   float scale;
-  float sum;            // float(sum of q), exact
+  float sum;            // scale * sum of q: what a minimum is multiplied by
   int32_t neg_sum;      // -(sum of q)
   int32_t neg_sum_low;  // -(sum of the first 16 q)
 };

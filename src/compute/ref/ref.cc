@@ -61,7 +61,7 @@ bool quantise(const float* x, int64_t groups, ActivationGroup* out, int64_t out_
       sum += q;
       if (i < 16) sum_low += q;
     }
-    out->sum = static_cast<float>(sum);
+    out->sum = scale * static_cast<float>(sum);
     out->neg_sum = -sum;
     out->neg_sum_low = -sum_low;
   }

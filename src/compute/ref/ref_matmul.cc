@@ -1,6 +1,6 @@
 // Matrix products by definition. Per scale group in ascending columns: an exact integer dot
-// product, then acc = fma(fl(fl(d sc) s_a), float(dot), acc), then with a minimum acc = fma(fl(m
-// s_a), float(sum q), acc).
+// product, then acc = fma(fl(fl(d sc) s_a), float(dot), acc), then with a minimum acc = fma(m, fl(s_a
+// sum q), acc).
 #include <cmath>
 #include <cstring>
 
@@ -88,7 +88,7 @@ float accumulate(const Group& w, const ActivationGroup& x, float acc) {
     return std::fma(w.scale[1] * x.scale, static_cast<float>(dot[1]), acc);
   }
   acc = std::fma(w.scale[0] * x.scale, static_cast<float>(dot[0] + dot[1]), acc);
-  return w.has_minimum ? std::fma(w.minimum * x.scale, x.sum, acc) : acc;
+  return w.has_minimum ? std::fma(w.minimum, x.sum, acc) : acc;
 }
 
 float weight_at(DType type, const uint8_t* column, int lane) {
