@@ -97,7 +97,9 @@ Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool
       limits_(limits),
       buffers_(std::make_unique<Buffers>(model, limits, pool.threads())),
       row_ok_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(limits.rows))),
-      next_item_(std::make_unique<std::atomic<int>[]>(static_cast<size_t>(model.spec.layers))) {
+      next_item_(std::make_unique<std::atomic<int>[]>(static_cast<size_t>(model.spec.layers))),
+      next_tile_(std::make_unique<std::atomic<int64_t>[]>(
+          static_cast<size_t>((model.spec.layers + 1) * kPhases))) {
   const auto note = [this](const PackedMatrix& m) {
     (compute::is_float_type(m.type) ? float_hidden_ : quant_hidden_) = true;
   };
@@ -127,6 +129,8 @@ void Forward::run(const Batch& batch) {
   buffers_->for_head.reshape(static_cast<int>(batch.logit_rows.size()), spec_.hidden);
   for (int r = 0; r < rows_; ++r)
     row_ok_[static_cast<size_t>(r)].store(1, std::memory_order_relaxed);
+  for (int i = 0; i < (spec_.layers + 1) * kPhases; ++i)
+    next_tile_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
   plan_attention();
   pool_.run([this](int thread) { run_thread(thread); });
   batch_ = nullptr;
@@ -143,7 +147,7 @@ void Forward::run_thread(int thread) {
   normalise(thread, b.x.as<float>(), wanted, model_.output_norm, b.for_head, batch_->logit_rows);
   pool_.barrier();
   const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr}};
-  products(thread, head, b.for_head);
+  products(kOutput, spec_.layers, head, b.for_head);
 }
 
 void Forward::run_layer(int thread, int layer_index) {
@@ -155,27 +159,31 @@ void Forward::run_layer(int thread, int layer_index) {
   const Product qkv[] = {{&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
                          {&layer.k, b.k.as<float>(), b.kv_width, &layer.k_bias, nullptr},
                          {&layer.v, b.v.as<float>(), b.kv_width, &layer.v_bias, nullptr}};
-  products(thread, qkv, b.for_layer);
+  products(kQkv, layer_index, qkv, b.for_layer);
   pool_.barrier();
-  rotate_and_store(thread, layer_index);
-  pool_.barrier();
+  if (has_long_segments_) {
+    rotate_and_store_long(thread, layer_index);
+    pool_.barrier();
+  }
   attend(thread, layer_index);
   pool_.barrier();
   if (has_partials_) {
     merge_partials(thread);
     pool_.barrier();
   }
-  collect(thread);
-  pool_.barrier();
+  if (spec_.head_dim % kGroup != 0) {
+    collect(thread);
+    pool_.barrier();
+  }
   const Product output[] = {{&layer.o, b.product.as<float>(), b.hidden, &layer.o_bias, x}};
-  products(thread, output, b.for_output);
+  products(kOutput, layer_index, output, b.for_output);
   pool_.barrier();
   normalise(thread, x, rows_, layer.ffn_norm, b.for_layer, {});
   pool_.barrier();
-  gate_and_up(thread, layer);
+  gate_and_up(layer_index);
   pool_.barrier();
   const Product down[] = {{&layer.down, b.product.as<float>(), b.hidden, nullptr, x}};
-  products(thread, down, b.for_down);
+  products(kDown, layer_index, down, b.for_down);
   pool_.barrier();
   tap(thread, layer_index);
 }
@@ -225,70 +233,103 @@ void Forward::normalise(int thread, const float* x, int rows, const std::vector<
   }
 }
 
-// This thread's share of the tiles of all matrices in the list, over all rows.
-void Forward::products(int thread, std::span<const Product> list, const Activations& x) {
+// The next tiles of a phase for the thread that asks, in multiples of `least`; empty when none is
+// left. Half of an even share of the rest, so that a slower core ends with less; with few rows
+// memory is the limit, which long runs of tiles serve best, and shares are even.
+Range Forward::take_tiles(Phase phase, int layer, int64_t tiles, int64_t least) {
+  std::atomic<int64_t>& next = next_tile_[static_cast<size_t>(layer * kPhases + phase)];
+  int64_t begin = next.load(std::memory_order_relaxed), end;
+  do {
+    if (begin >= tiles) return {tiles, tiles};
+    const int64_t share = rows_ <= kMemoryBoundRows
+                              ? (tiles + pool_.threads() - 1) / pool_.threads()
+                              : (tiles - begin) / (2 * pool_.threads());
+    end = std::min(begin + std::max(share / least * least, least), tiles);
+  } while (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+  return {begin, end};
+}
+
+// All matrices of the list over all rows, tiles handed out to the threads.
+void Forward::products(Phase phase, int layer, std::span<const Product> list,
+                       const Activations& x) {
   int64_t tiles = 0;
   for (const Product& p : list) tiles += p.matrix->tiles();
-  const Range range = split_range(tiles, pool_.threads(), thread);
-  int64_t first = 0;
-  for (const Product& p : list) {
-    const int64_t begin = std::max<int64_t>(range.begin - first, 0);
-    const int64_t end = std::min<int64_t>(range.end - first, p.matrix->tiles());
-    first += p.matrix->tiles();
-    if (begin >= end) continue;
-    kernels_.matmul(*p.matrix, x.view(), begin, end, p.out, p.stride);
-    const int64_t column = begin * kTileRows, width = (end - begin) * kTileRows;
-    for (int r = 0; r < x.rows(); ++r) {
-      float* out = p.out + r * p.stride + column;
-      if (p.bias != nullptr && !p.bias->empty()) kernels_.add(out, p.bias->data() + column, width);
-      if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
+  for (Range range; (range = take_tiles(phase, layer, tiles, 1)).begin < tiles;) {
+    int64_t first = 0;
+    for (const Product& p : list) {
+      const int64_t begin = std::max<int64_t>(range.begin - first, 0);
+      const int64_t end = std::min<int64_t>(range.end - first, p.matrix->tiles());
+      first += p.matrix->tiles();
+      if (begin >= end) continue;
+      kernels_.matmul(*p.matrix, x.view(), begin, end, p.out, p.stride);
+      const int64_t column = begin * kTileRows, width = (end - begin) * kTileRows;
+      for (int r = 0; r < x.rows(); ++r) {
+        float* out = p.out + r * p.stride + column;
+        if (p.bias != nullptr && !p.bias->empty())
+          kernels_.add(out, p.bias->data() + column, width);
+        if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
+      }
     }
   }
 }
 
-// Head norms, rotary embedding, and keys and values into the cache: units are (row, head of q, k or
-// v).
-void Forward::rotate_and_store(int thread, int layer_index) {
+// Head norms and rotary embedding of some rows' queries and key under one key/value head, and the
+// key and value into the cache.
+void Forward::rotate_and_store(int thread, int layer_index, const Segment& segment, int first_row,
+                               int rows, int kv_head) {
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
   Buffers& b = *buffers_;
   const int64_t d = spec_.head_dim, pairs = spec_.rope.dim / 2;
-  const int units = spec_.heads + 2 * spec_.kv_heads;
-  const Range range = split_range(int64_t{rows_} * units, pool_.threads(), thread);
+  const int group = spec_.heads / spec_.kv_heads;
   auto* narrow = b.threads[static_cast<size_t>(thread)].narrow.as<uint16_t>();
-  int64_t first_unit = 0;
-  for (const Segment& segment : batch_->segments) {
-    const int64_t last_unit = first_unit + int64_t{segment.rows} * units;
-    for (int64_t u = std::max(range.begin, first_unit); u < std::min(range.end, last_unit); ++u) {
-      const int row = static_cast<int>(u / units), unit = static_cast<int>(u % units);
-      const bool is_q = unit < spec_.heads, is_k = !is_q && unit < spec_.heads + spec_.kv_heads;
-      const int head = is_q ? unit : (unit - spec_.heads) % spec_.kv_heads;
-      float* values = is_q   ? b.row(b.q, row, b.q_width) + head * d
-                      : is_k ? b.row(b.k, row, b.kv_width) + head * d
-                             : b.row(b.v, row, b.kv_width) + head * d;
-      if (is_q || is_k) {
-        const std::vector<float>& norm = is_q ? layer.q_norm : layer.k_norm;
-        if (!norm.empty()) kernels_.rms_norm(values, norm.data(), spec_.norm_eps, d, values);
-        kernels_.rotate(values, b.row(b.cosine, row, pairs), b.row(b.sine, row, pairs), pairs);
-      }
-      if (is_q) continue;
-      const int64_t position = segment.position + row - segment.first_row;
-      const kv::PageId page =
-          segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
-      const auto within = static_cast<int64_t>(position % kv::kPositions);
-      uint8_t* cells =
-          is_k ? pages_.keys(page, layer_index, head) : pages_.values(page, layer_index, head);
+  for (int row = first_row; row < first_row + rows; ++row) {
+    const auto rotate = [&](float* values, const std::vector<float>& norm) {
+      if (!norm.empty()) kernels_.rms_norm(values, norm.data(), spec_.norm_eps, d, values);
+      kernels_.rotate(values, b.row(b.cosine, row, pairs), b.row(b.sine, row, pairs), pairs);
+    };
+    for (int i = 0; i < group; ++i)
+      rotate(b.row(b.q, row, b.q_width) + (kv_head * group + i) * d, layer.q_norm);
+    float* key = b.row(b.k, row, b.kv_width) + kv_head * d;
+    rotate(key, layer.k_norm);
+    const int64_t position = segment.position + row - segment.first_row;
+    const kv::PageId page =
+        segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
+    const int64_t within = position % kv::kPositions;
+    const auto store = [&](const float* values, bool is_key, uint8_t* cells) {
       if (pages_.shape().cell_bytes == 4) {
-        store_row(values, d, within, is_k, reinterpret_cast<float*>(cells));
+        store_row(values, d, within, is_key, reinterpret_cast<float*>(cells));
       } else {
         kernels_.narrow(values, d, narrow);
-        store_row(narrow, d, within, is_k, reinterpret_cast<uint16_t*>(cells));
+        store_row(narrow, d, within, is_key, reinterpret_cast<uint16_t*>(cells));
       }
-    }
-    first_unit = last_unit;
+    };
+    store(key, true, pages_.keys(page, layer_index, kv_head));
+    store(b.row(b.v, row, b.kv_width) + kv_head * d, false,
+          pages_.values(page, layer_index, kv_head));
   }
 }
 
-// Attention outputs to the form that the output projection reads.
+// The same for segments with several items a head, before any of them starts.
+void Forward::rotate_and_store_long(int thread, int layer) {
+  int turn = 0;
+  for (const AttentionItem& item : items_) {
+    if (!item.is_long || item.block_begin != 0) continue;
+    if (turn++ % pool_.threads() != thread) continue;
+    rotate_and_store(thread, layer, batch_->segments[static_cast<size_t>(item.segment)],
+                     item.first_row, item.rows, item.kv_head);
+  }
+}
+
+// Attention outputs to the form that the output projection reads: at once where heads are whole
+// scale groups, else by collect() when all heads are done.
+void Forward::put_attended(int row, int head, int heads) {
+  Buffers& b = *buffers_;
+  const int64_t d = spec_.head_dim;
+  if (d % kGroup == 0)
+    put(b.row(b.attended, row, b.q_width) + head * d, row, head * d, (head + heads) * d,
+        b.for_output, row);
+}
+
 void Forward::collect(int thread) {
   Buffers& b = *buffers_;
   const int64_t width = spec_.q_width();
@@ -305,20 +346,22 @@ void Forward::collect(int thread) {
 
 // A thread makes the same columns of gate and up, so it can go on to what the down projection
 // reads.
-void Forward::gate_and_up(int thread, const Layer& layer) {
+void Forward::gate_and_up(int layer_index) {
+  const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
   Buffers& b = *buffers_;
-  const int64_t tiles = layer.gate.tiles(), pairs = (tiles + 1) / 2;  // two tiles are a scale group
-  const Range range = split_range(pairs, pool_.threads(), thread);
-  const int64_t begin = 2 * range.begin, end = std::min(2 * range.end, tiles);
-  if (begin >= end) return;
+  const int64_t tiles = layer.gate.tiles();
+  constexpr int64_t kPair = kGroup / kTileRows;  // tiles of a scale group
   float *gate = b.gate.as<float>(), *up = b.up.as<float>();
-  kernels_.matmul(layer.gate, b.for_layer.view(), begin, end, gate, b.ffn);
-  kernels_.matmul(layer.up, b.for_layer.view(), begin, end, up, b.ffn);
-  const int64_t column = begin * kTileRows, last = std::min<int64_t>(end * kTileRows, spec_.ffn);
-  for (int r = 0; r < rows_; ++r) {
-    float* out = gate + r * b.ffn + column;
-    kernels_.silu_multiply(out, up + r * b.ffn + column, last - column, out);
-    put(out, r, column, last, b.for_down, r);
+  for (Range range; (range = take_tiles(kGateUp, layer_index, tiles, kPair)).begin < tiles;) {
+    kernels_.matmul(layer.gate, b.for_layer.view(), range.begin, range.end, gate, b.ffn);
+    kernels_.matmul(layer.up, b.for_layer.view(), range.begin, range.end, up, b.ffn);
+    const int64_t column = range.begin * kTileRows;
+    const int64_t last = std::min<int64_t>(range.end * kTileRows, spec_.ffn);
+    for (int r = 0; r < rows_; ++r) {
+      float* out = gate + r * b.ffn + column;
+      kernels_.silu_multiply(out, up + r * b.ffn + column, last - column, out);
+      put(out, r, column, last, b.for_down, r);
+    }
   }
 }
 

@@ -64,6 +64,7 @@ class Forward {
   double time_matrices_ms(int rows, int repetitions);
 
  private:
+  enum Phase { kQkv, kOutput, kGateUp, kDown, kPhases };  // matrix products of a layer
   struct Product {  // a matrix and where its output columns go
     const compute::PackedMatrix* matrix;
     float* out;  // [rows, stride]
@@ -71,10 +72,12 @@ class Forward {
     const std::vector<float>* bias;  // may be null or empty
     float* add_to;                   // residual rows [rows, stride]; may be null
   };
-  // Attention of some rows of a segment under one key/value head, over some blocks.
+  // Attention of some rows of a segment under one key/value head, over some blocks. A segment's
+  // only item for a head also rotates and stores its rows.
   struct AttentionItem {
     int segment, kv_head, first_row, rows;  // rows of the batch
     int block_begin, block_end;
+    bool is_long;     // the segment has several items for this head
     int64_t partial;  // index of its first partial state, -1 to merge and finish in place
   };
 
@@ -85,10 +88,15 @@ class Forward {
                  compute::Activations& out, std::span<const int32_t> pick);
   void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out,
            int batch_row);
-  void products(int thread, std::span<const Product> list, const compute::Activations& x);
-  void rotate_and_store(int thread, int layer_index);
+  Range take_tiles(Phase phase, int layer, int64_t tiles, int64_t least);
+  void products(Phase phase, int layer, std::span<const Product> list,
+                const compute::Activations& x);
+  void rotate_and_store(int thread, int layer, const Segment& segment, int first_row, int rows,
+                        int kv_head);
+  void rotate_and_store_long(int thread, int layer);
+  void put_attended(int row, int head, int heads);
   void collect(int thread);
-  void gate_and_up(int thread, const Layer& layer);
+  void gate_and_up(int layer);
   void tap(int thread, int layer);
   int batch_row_of_logit(int i) const { return batch_->logit_rows[static_cast<size_t>(i)]; }
 
@@ -111,8 +119,10 @@ class Forward {
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<std::atomic<uint8_t>[]> row_ok_;
   std::vector<AttentionItem> items_;
-  std::unique_ptr<std::atomic<int>[]> next_item_;  // [layers]
+  std::unique_ptr<std::atomic<int>[]> next_item_;      // [layers]
+  std::unique_ptr<std::atomic<int64_t>[]> next_tile_;  // [layers + 1][kPhases]
   bool has_partials_ = false;
+  bool has_long_segments_ = false;  // with several items a head
 };
 
 }  // namespace dspark::model

@@ -23,7 +23,7 @@ int blocks_of(int64_t positions) {
 
 void Forward::plan_attention() {
   items_.clear();
-  has_partials_ = false;
+  has_partials_ = has_long_segments_ = false;
   for (int l = 0; l < spec_.layers; ++l)
     next_item_[static_cast<size_t>(l)].store(0, std::memory_order_relaxed);
   const auto segments = static_cast<int>(batch_->segments.size());
@@ -35,19 +35,21 @@ void Forward::plan_attention() {
     const int64_t states = int64_t{segment.rows} * spec_.heads * blocks;
     const bool split = few && segment.rows <= kSplitRows && blocks > 2 * kSplitBlocks &&
                        partial + states <= buffers_->max_partials;
+    const bool is_long = split || segment.rows > kAttentionRows;
+    has_long_segments_ |= is_long;
     for (int h = 0; h < spec_.kv_heads; ++h) {
       if (!split) {
         for (int r = 0; r < segment.rows; r += kAttentionRows) {
           const int rows = std::min(kAttentionRows, segment.rows - r);
-          items_.push_back(
-              {s, h, segment.first_row + r, rows, 0, blocks_of(segment.position + r + rows), -1});
+          items_.push_back({s, h, segment.first_row + r, rows, 0,
+                            blocks_of(segment.position + r + rows), is_long, -1});
         }
         continue;
       }
       // Parts of a head: [row][query of the group][block].
       for (int b = 0; b < blocks; b += kSplitBlocks)
         items_.push_back({s, h, segment.first_row, segment.rows, b,
-                          std::min(b + kSplitBlocks, blocks), partial});
+                          std::min(b + kSplitBlocks, blocks), is_long, partial});
       partial += states / spec_.kv_heads;
       has_partials_ = true;
     }
@@ -75,6 +77,8 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread) {
   const int all_blocks = blocks_of(segment.position + segment.rows);
   const compute::AttendBlock attend_block =
       pages_.shape().cell_bytes == 4 ? kernels_.attend_block_f32 : kernels_.attend_block_f16;
+  if (!item.is_long)
+    rotate_and_store(thread, layer, segment, item.first_row, item.rows, item.kv_head);
   for (int i = 0; i < queries; ++i) {
     const int row = item.first_row + i / group;
     scratch.queries[static_cast<size_t>(i)] =
@@ -118,6 +122,7 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread) {
     kernels_.attend_finish(scratch.total[static_cast<size_t>(i)], d,
                            b.row(b.attended, item.first_row + i / group, b.q_width) +
                                (item.kv_head * group + i % group) * d);
+  for (int r = 0; r < item.rows; ++r) put_attended(item.first_row + r, item.kv_head * group, group);
 }
 
 void Forward::merge_partials(int thread) {
@@ -143,6 +148,7 @@ void Forward::merge_partials(int thread) {
       kernels_.attend_finish(total, d,
                              b.row(b.attended, item.first_row + i / group, b.q_width) +
                                  (item.kv_head * group + i % group) * d);
+      put_attended(item.first_row + i / group, item.kv_head * group + i % group, 1);
     }
   }
 }

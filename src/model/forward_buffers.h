@@ -8,9 +8,10 @@
 
 namespace dspark::model {
 
-inline constexpr int kAttentionRows = 16;  // rows of an attention item
-inline constexpr int kSplitBlocks = 4;     // blocks of an item when long contexts are split
-inline constexpr int kSplitRows = 16;      // a segment with more rows is never split by blocks
+inline constexpr int kAttentionRows = 16;   // rows of an attention item
+inline constexpr int kMemoryBoundRows = 4;  // up to these, reading weights takes longest
+inline constexpr int kSplitBlocks = 4;      // blocks of an item when long contexts are split
+inline constexpr int kSplitRows = 16;       // a segment with more rows is never split by blocks
 
 inline int64_t padded(int64_t n) {
   return (n + compute::kTileRows - 1) / compute::kTileRows * compute::kTileRows;

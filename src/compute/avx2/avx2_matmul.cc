@@ -183,8 +183,7 @@ inline __m256 accumulate(const uint8_t* codes, const Scales& s, const Activation
   }
   const __m256i dot = dot_quads<Type, 8>(x.neg_sum * Type::kOffset, codes, x, 0);
   acc = _mm256_fmadd_ps(_mm256_mul_ps(s.scale[0], scale), _mm256_cvtepi32_ps(dot), acc);
-  if (Type::kMinimum)
-    acc = _mm256_fmadd_ps(s.minimum, _mm256_set1_ps(x.sum), acc);
+  if (Type::kMinimum) acc = _mm256_fmadd_ps(s.minimum, _mm256_set1_ps(x.sum), acc);
   return acc;
 }
 

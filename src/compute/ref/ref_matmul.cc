@@ -1,6 +1,6 @@
 // Matrix products by definition. Per scale group in ascending columns: an exact integer dot
-// product, then acc = fma(fl(fl(d sc) s_a), float(dot), acc), then with a minimum acc = fma(m, fl(s_a
-// sum q), acc).
+// product, then acc = fma(fl(fl(d sc) s_a), float(dot), acc), then with a minimum acc = fma(m,
+// fl(s_a sum q), acc).
 #include <cmath>
 #include <cstring>
 
