@@ -136,12 +136,14 @@ TEST(Choose, EqualsThePlainDefinition) {
     EXPECT_EQ(choice(row, p, position), plain_choice(row, p, position)) << "seed " << seed;
     ++cases;
   }
-  // A real vocabulary, where the bounds refuse nearly every token.
+  // A real vocabulary, where the bounds refuse nearly every token, and top-p keeps few or most.
   for (uint32_t seed = 0; seed < 200; ++seed) {
     const std::vector<float> row = random_row(seed, 49152, seed % 2 == 0 ? 3.0f : 0.3f);
     Params p;
     p.seed = seed;
     p.temperature = 0.5f + 0.01f * static_cast<float>(seed);
+    p.top_k = seed % 8 == 3 ? 20000 : 0;
+    p.top_p = seed % 4 < 2 ? 1.0f : 0.1f + 0.0045f * static_cast<float>(seed);
     EXPECT_EQ(choice(row, p, seed), plain_choice(row, p, seed)) << "seed " << seed;
     ++cases;
   }
