@@ -39,11 +39,12 @@ std::string out_of_range(const std::string& text, const std::string& range, std:
   return fmt::format("'{}' is not {}; the nearest valid value is {}", text, range, nearest);
 }
 
-// The whole of text as a finite number; false otherwise.
+// The whole of text as a finite number of single precision, which every parameter has; false
+// otherwise.
 bool parse_real(const std::string& text, double* value) {
   if (text.empty() || std::isspace(static_cast<unsigned char>(text.front()))) return false;
   char* end = nullptr;
-  *value = std::strtod(text.c_str(), &end);
+  *value = std::strtof(text.c_str(), &end);
   return *end == '\0' && std::isfinite(*value);
 }
 
@@ -59,11 +60,11 @@ std::vector<std::string> weight_types() {
 }  // namespace
 
 std::string nearest_word(std::string_view word, const std::vector<std::string>& valid) {
-  const auto score = [&](const std::string& candidate) {
-    const bool begins =
-        word.size() >= 2 &&
-        (candidate.starts_with(word) || (candidate.size() >= 2 && word.starts_with(candidate)));
-    return begins ? 0 : edit_distance(word, candidate);
+  // The first of a pair decides: of words that it begins, the shortest.
+  const auto score = [&](const std::string& candidate) -> std::pair<int, size_t> {
+    if (!word.empty() && candidate.starts_with(word)) return {0, candidate.size()};
+    if (candidate.size() >= 2 && word.starts_with(candidate)) return {0, candidate.size()};
+    return {edit_distance(word, candidate), 0};
   };
   return *std::min_element(valid.begin(), valid.end(),
                            [&](const auto& a, const auto& b) { return score(a) < score(b); });
@@ -154,11 +155,12 @@ std::string unknown_argument(const CLI::App& app) {
     return fmt::format("unknown command '{}', the nearest is {}", rest.front(),
                        nearest_word(rest.front(), names));
   }
-  const std::string name = option->substr(0, option->find('='));
+  const std::string given = option->substr(0, option->find('='));
   std::vector<std::string> names;
   for (const CLI::Option* known : app.get_options())
-    for (const std::string& long_name : known->get_lnames()) names.push_back("--" + long_name);
-  return fmt::format("unknown option {}, the nearest is {}", name, nearest_word(name, names));
+    for (const std::string& name : known->get_lnames()) names.push_back(name);
+  const std::string_view word = std::string_view(given).substr(given.starts_with("--") ? 2 : 1);
+  return fmt::format("unknown option {}, the nearest is --{}", given, nearest_word(word, names));
 }
 
 engine::Options EngineArguments::to_options() const {
@@ -197,7 +199,7 @@ void add_engine(CLI::App& app, EngineArguments& arguments) {
 
 void add_memory(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--prefill-chunk", arguments.prefill_chunk, "Most prompt tokens of one step")
-      ->check(whole_number(1, 65536))
+      ->check(whole_number(1, 4096))
       ->type_name("N");
   app.add_option("--context", arguments.context,
                  "Most tokens of a prompt with its answer (default: the model's)")

@@ -5,15 +5,9 @@
 namespace dspark::apps {
 
 Result<tokenizer::Tokenizer> load_tokenizer(const std::filesystem::path& model) {
-  std::error_code error;
-  if (std::filesystem::is_directory(model, error)) {
-    DSPARK_TRY(auto tokenizer, tokenizer::Tokenizer::from_directory(model));
-    if (tokenizer.vocab_size() == 0)
-      return fail("{}: the model has no tokenizer: tokenizer.json is missing", model.string());
-    return tokenizer;
-  }
-  DSPARK_TRY(auto file, formats::GgufFile::open(model));
-  return tokenizer::Tokenizer::from_gguf(file);
+  DSPARK_TRY(auto tokenizer, tokenizer::Tokenizer::open(model));
+  if (tokenizer.vocab_size() == 0) return fail("{}: the model has no tokenizer", model.string());
+  return tokenizer;
 }
 
 Json message(const char* role, std::string_view content) {

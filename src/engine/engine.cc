@@ -35,12 +35,6 @@ Status validate(const Options& options) {
   return {};
 }
 
-Result<tokenizer::Tokenizer> load_tokenizer(const std::filesystem::path& model) {
-  if (std::filesystem::is_directory(model)) return tokenizer::Tokenizer::from_directory(model);
-  DSPARK_TRY(const formats::GgufFile file, formats::GgufFile::open(model));
-  return tokenizer::Tokenizer::from_gguf(file);
-}
-
 }  // namespace
 
 struct Engine::Impl {
@@ -95,7 +89,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::filesystem::path& path
         "instruction set \"{}\": unknown, or this machine lacks it; expected ref, avx2, avx512 or "
         "auto",
         options.isa);
-  DSPARK_TRY(tokenizer::Tokenizer tokens, load_tokenizer(path));
+  DSPARK_TRY(tokenizer::Tokenizer tokens, tokenizer::Tokenizer::open(path));
   auto impl = std::make_unique<Impl>(options, std::move(tokens));
   impl->kernels = kernels;
   DSPARK_TRY(impl->model,

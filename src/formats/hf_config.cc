@@ -66,7 +66,7 @@ Error missing(const std::string& name, std::string_view key) {
 
 Error wrong(const std::string& name, std::string_view key, std::string_view wanted,
             const nlohmann::json& found) {
-  const std::string text = found.is_number() ? " " + found.dump() : std::string();
+  const std::string text = found.is_number() ? fmt::format(" {}", found.dump()) : std::string();
   return fail("{}: key {}: expected {}, found {}{}", name, shown(key), wanted, found.type_name(),
               text);
 }

@@ -16,10 +16,13 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Appends the keys of the tokens with from <= logit < below.
 void append_band(std::span<const float> logits, float from, float below,
                  std::vector<OrderKey>& kept) {
+  size_t count = kept.size();
   const auto append = [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i)
-      if (logits[i] >= from && logits[i] < below)
-        kept.push_back(order_key(logits[i], static_cast<int32_t>(i)));
+    kept.resize(count + (end - begin));
+    for (size_t i = begin; i < end; ++i) {  // which are kept is as good as random: no branch
+      kept[count] = order_key(logits[i], static_cast<int32_t>(i));
+      count += static_cast<size_t>(logits[i] >= from) & static_cast<size_t>(logits[i] < below);
+    }
   };
   const __m128 lowest = _mm_set1_ps(from), bound = _mm_set1_ps(below);
   size_t i = 0;
@@ -30,6 +33,7 @@ void append_band(std::span<const float> logits, float from, float below,
     if (_mm_movemask_ps(_mm_or_ps(in_a, in_b)) != 0) append(i, i + 8);
   }
   append(i, logits.size());
+  kept.resize(count);
 }
 
 // Gathers ever less likely tokens until enough() of the keys gathered, so that the bulk of the
@@ -48,26 +52,94 @@ void gather(std::span<const float> logits, float largest, float step, std::vecto
   }
 }
 
-// Drops all but the shortest prefix, in the order of likelihood, of a mass of at least `needed`,
-// which all keys together have. Selection by halves: linear time, no full sort.
-void shrink_to_mass(double needed, WeightScale scale, std::vector<OrderKey>& kept) {
-  size_t low = 0, high = kept.size();  // the prefix's length is in (low, high]
-  uint64_t mass_to_low = 0;
-  while (high - low > 1) {
-    const size_t middle = low + (high - low) / 2;
-    const auto at = [&](size_t i) { return kept.begin() + static_cast<ptrdiff_t>(i); };
-    std::nth_element(at(low), at(middle), at(high), std::greater<>());
-    uint64_t mass_to_middle = mass_to_low;
-    for (size_t i = low; i < middle; ++i) mass_to_middle += mass(key_logit(kept[i]), scale);
-    if (static_cast<double>(mass_to_middle) >= needed) {
-      high = middle;
-    } else {
-      low = middle;
-      mass_to_low = mass_to_middle;
-    }
-  }
-  kept.resize(high);
+// The logits of 4 keys (see key_logit).
+__m128 logits_of_4(const OrderKey* keys) {
+  const __m128 a = _mm_loadu_ps(reinterpret_cast<const float*>(keys));
+  const __m128 b = _mm_loadu_ps(reinterpret_cast<const float*>(keys + 2));
+  const __m128i ordered = _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+  const __m128i positive = _mm_srai_epi32(ordered, 31);
+  const __m128i flipped = _mm_or_si128(_mm_xor_si128(positive, _mm_set1_epi32(-1)),
+                                       _mm_set1_epi32(static_cast<int>(0x80000000u)));
+  return _mm_castsi128_ps(_mm_xor_si128(ordered, flipped));
 }
+
+// The mass of keys by steps of their logits' distance from the largest: likelier tokens lie in
+// earlier steps, and the last step, from exp(-32) on, has no mass.
+class MassSteps {
+ public:
+  explicit MassSteps(WeightScale scale) : scale_(scale), masses_(kSteps, 0) {}
+
+  void add(std::span<const OrderKey> keys) {
+    size_t i = 0;
+    for (; i + 4 <= keys.size(); i += 4) {
+      const __m128 logits = logits_of_4(&keys[i]);
+      const __m128 distance =
+          _mm_mul_ps(_mm_sub_ps(_mm_set1_ps(scale_.largest), logits), _mm_set1_ps(scale_.inverse));
+      const __m128 steps =
+          _mm_min_ps(_mm_mul_ps(distance, _mm_set1_ps(kStepsPerUnit)), _mm_set1_ps(kSteps - 1));
+      alignas(16) int32_t step[4];
+      uint64_t masses[4];
+      _mm_store_si128(reinterpret_cast<__m128i*>(step), _mm_cvttps_epi32(steps));
+      masses_of_4(logits, scale_, masses);
+      for (int lane = 0; lane < 4; ++lane) add(step[lane], masses[lane]);
+    }
+    for (; i < keys.size(); ++i) add(step_of(keys[i]), mass(key_logit(keys[i]), scale_));
+  }
+
+  uint64_t total() const { return total_; }
+
+  // Drops all but the shortest prefix, in the order of likelihood, of a mass of at least `needed`.
+  // kept: all keys that were added. Steps decide all but those of one, which is halved: linear
+  // time, no full sort.
+  void shrink_to_mass(double needed, std::vector<OrderKey>& kept) const {
+    int last = 0;
+    uint64_t before = 0;
+    while (last < kSteps - 1 &&
+           static_cast<double>(before + masses_[static_cast<size_t>(last)]) < needed)
+      before += masses_[static_cast<size_t>(last++)];
+    size_t low = 0;
+    std::vector<OrderKey> undecided;
+    for (const OrderKey key : kept) {
+      const int step = step_of(key);
+      kept[low] = key;
+      low += step < last;
+      if (step == last) undecided.push_back(key);
+    }
+    kept.resize(low);
+    kept.insert(kept.end(), undecided.begin(), undecided.end());
+    size_t high = kept.size();  // the prefix's length is in (low, high]
+    while (high - low > 1) {
+      const size_t middle = low + (high - low) / 2;
+      const auto at = [&](size_t i) { return kept.begin() + static_cast<ptrdiff_t>(i); };
+      std::nth_element(at(low), at(middle), at(high), std::greater<>());
+      uint64_t to_middle = before;
+      for (size_t i = low; i < middle; ++i) to_middle += mass(key_logit(kept[i]), scale_);
+      if (static_cast<double>(to_middle) >= needed) {
+        high = middle;
+      } else {
+        low = middle;
+        before = to_middle;
+      }
+    }
+    kept.resize(high);
+  }
+
+ private:
+  static constexpr int kStepsPerUnit = 64, kSteps = 32 * kStepsPerUnit;
+
+  int step_of(OrderKey key) const {
+    const float distance = (scale_.largest - key_logit(key)) * scale_.inverse;
+    return static_cast<int>(std::min<float>(distance * kStepsPerUnit, kSteps - 1));
+  }
+  void add(int step, uint64_t mass) {
+    masses_[static_cast<size_t>(step)] += mass;
+    total_ += mass;
+  }
+
+  WeightScale scale_;
+  std::vector<uint64_t> masses_;  // by step
+  uint64_t total_ = 0;
+};
 
 }  // namespace
 
@@ -84,20 +156,20 @@ void keep_top_p(std::span<const float> logits, float largest, float temperature,
                 std::vector<OrderKey>& kept) {
   const WeightScale scale(largest, temperature);
   const double needed = static_cast<double>(top_p) * static_cast<double>(sum_masses(logits, scale));
-  uint64_t gathered = 0;
+  MassSteps steps(scale);
   size_t counted = 0;
   gather(logits, largest, 4.0f * temperature, kept, [&] {
-    for (; counted < kept.size(); ++counted) gathered += mass(key_logit(kept[counted]), scale);
-    return static_cast<double>(gathered) >= needed;
+    steps.add(std::span(kept).subspan(counted));
+    counted = kept.size();
+    return static_cast<double>(steps.total()) >= needed;
   });
-  shrink_to_mass(needed, scale, kept);
+  steps.shrink_to_mass(needed, kept);
 }
 
 void shrink_to_top_p(float largest, float temperature, float top_p, std::vector<OrderKey>& kept) {
-  const WeightScale scale(largest, temperature);
-  uint64_t total = 0;
-  for (const OrderKey key : kept) total += mass(key_logit(key), scale);
-  shrink_to_mass(static_cast<double>(top_p) * static_cast<double>(total), scale, kept);
+  MassSteps steps(WeightScale(largest, temperature));
+  steps.add(kept);
+  steps.shrink_to_mass(static_cast<double>(top_p) * static_cast<double>(steps.total()), kept);
 }
 
 }  // namespace dspark::sample

@@ -25,9 +25,7 @@ __m128i masses2(__m128 weights) {
   return _mm_sub_epi64(_mm_castpd_si128(shifted), _mm_castpd_si128(magic));
 }
 
-__m128i masses_of_4(__m128 weights) {
-  return _mm_add_epi64(masses2(weights), masses2(_mm_movehl_ps(weights, weights)));
-}
+__m128i high2(__m128 weights) { return masses2(_mm_movehl_ps(weights, weights)); }
 
 uint64_t sum_lanes(__m128i sums) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(sums)) +
@@ -55,10 +53,17 @@ uint64_t mass(float logit, WeightScale scale) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(masses2(scale.of(_mm_set1_ps(logit)))));
 }
 
+void masses_of_4(__m128 logits, WeightScale scale, uint64_t masses[4]) {
+  const __m128 weights = scale.of(logits);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(masses), masses2(weights));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(masses + 2), high2(weights));
+}
+
 uint64_t sum_masses(std::span<const float> logits, WeightScale scale) {
   __m128i sums = _mm_setzero_si128();
-  for_each_weight4(logits, scale,
-                   [&](__m128 weights) { sums = _mm_add_epi64(sums, masses_of_4(weights)); });
+  for_each_weight4(logits, scale, [&](__m128 weights) {
+    sums = _mm_add_epi64(sums, _mm_add_epi64(masses2(weights), high2(weights)));
+  });
   return sum_lanes(sums);
 }
 

@@ -45,6 +45,7 @@ double sum_weights(std::span<const float> logits, WeightScale scale);
 // Weights as integers, in units of 2^-40 of the largest one's: their sums are the same in any
 // order. Fits for up to 2^23 tokens.
 uint64_t mass(float logit, WeightScale scale);
+void masses_of_4(__m128 logits, WeightScale scale, uint64_t masses[4]);
 uint64_t sum_masses(std::span<const float> logits, WeightScale scale);
 
 }  // namespace dspark::sample

@@ -37,6 +37,13 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
+Result<Tokenizer> Tokenizer::open(const std::filesystem::path& model) {
+  std::error_code error;  // what can't be looked at is an error of the one that opens it
+  if (std::filesystem::is_directory(model, error)) return from_directory(model);
+  DSPARK_TRY(const auto file, formats::GgufFile::open(model));
+  return from_gguf(file);
+}
+
 std::string_view Tokenizer::token_bytes(int32_t id, bool show_specials) const {
   if (!impl_->vocabulary.contains(id)) return {};
   if (!show_specials && is_special(id)) return {};

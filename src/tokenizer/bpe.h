@@ -17,6 +17,8 @@ namespace dspark::tokenizer {
 
 class Tokenizer {
  public:
+  // model: a GGUF file or a Hugging Face directory.
+  static Result<Tokenizer> open(const std::filesystem::path& model);
   static Result<Tokenizer> from_gguf(const formats::GgufFile& file);
   // tokenizer.json, with tokenizer_config.json, generation_config.json and chat_template.jinja
   // beside it when present. A checkpoint without tokenizer.json gives an empty vocabulary: its

@@ -162,7 +162,8 @@ Status read_pipeline(const std::string& file, dom::object root, Tokenizer::Impl&
         collect_steps(file + ": key pre_tokenizer", element, "pretokenizers", steps));
   for (size_t i = 0; i < steps.size(); ++i) {
     DSPARK_RETURN_IF_ERROR(add_pre_tokenizer(steps[i], i == 0, impl, byte_level));
-    impl.pre_tokenizer_name += (i == 0 ? "" : "+") + std::string(steps[i].type);
+    if (i > 0) impl.pre_tokenizer_name += '+';
+    impl.pre_tokenizer_name += steps[i].type;
   }
   if (steps.empty()) impl.pre_tokenizer_name = "none";
   return {};

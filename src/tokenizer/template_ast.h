@@ -115,6 +115,9 @@ struct Expr {
   Node node;
 };
 
+// Of a tree with this root: 1 for a root without branches.
+int tree_height(const Expr::Node& root);
+
 struct Text {
   std::string text;
 };

@@ -361,7 +361,8 @@ std::span<const Builtin> global_functions() { return kFunctions; }
 Function find_method(const Value& object, std::string_view name) {
   switch (object.kind()) {
     case Kind::kString:
-      return find_in(string_methods(), name);
+      if (const Function found = find_in(string_methods(), name)) return found;
+      return find_in(split_methods(), name);
     case Kind::kDict:
       return find_in(dict_methods(), name);
     case Kind::kSequence:

@@ -29,6 +29,7 @@ std::span<const Builtin> text_filters();
 std::span<const Builtin> sequence_filters();
 std::span<const Builtin> tests();
 std::span<const Builtin> string_methods();
+std::span<const Builtin> split_methods();  // of strings, too
 std::span<const Builtin> dict_methods();
 std::span<const Builtin> list_methods();
 
@@ -55,8 +56,6 @@ class Parameters {
 
 // text.format(...), Python's mini-language without nested fields.
 Value str_format(Interpreter& interpreter, const Value& self, Arguments& arguments);
-// value in the format of `spec` ([[fill]align][sign][0][width][,][.precision][type]).
-std::string format_spec(const Value& value, std::string_view spec, Budget& budget);
 // strftime in UTC and the C locale. Raises when the time or the format is out of range.
 std::string format_time(const std::string& format, int64_t unix_s);
 

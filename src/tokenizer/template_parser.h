@@ -47,9 +47,9 @@ class ExpressionParser {
   [[noreturn]] void unexpected(std::string_view wanted) const;
 
   int symbol(const std::string& name);
-  template <class Node>
-  ExprPtr make(int line, Node node);
+  ExprPtr make(int line, Expr::Node node) const;
 
+  // template_operand_parser.cc has what is no operator.
   ExprPtr parse_expression() { return parse_conditional(); }
   ExprPtr parse_or();
   // A tuple without brackets where there are commas. Stops at `end`, where given.

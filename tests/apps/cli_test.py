@@ -34,6 +34,8 @@ class Usage(ProgramTest):
             (["run", "--temp", "1"], "--temperature"),
             (["run", "--max-token=5"], "--max-tokens"),
             (["run", "--promt", "x"], "--prompt"),
+            (["run", "-p", "x"], "--prompt"),
+            (["-v"], "--version"),
             (["bench", "--suit", "decode"], "--suite"),
             (["bench", "--suite", "decod"], "decode"),
             (["run", "--isa", "avx215"], "avx2"),
@@ -47,6 +49,7 @@ class Usage(ProgramTest):
             (["run", "--top-p", "1.5"], "1"),
             (["run", "--max-tokens", "0"], "1"),
             (["score", "--threads", "0"], "1"),
+            (["bench", "--suite", "decode", "--prefill-chunk", "5000"], "4096"),
         ]
         for arguments, nearest in cases:
             with self.subTest(arguments=arguments):
@@ -57,7 +60,8 @@ class Usage(ProgramTest):
     def test_malformed_values(self):
         cases = [
             ["--max-tokens", "12a"], ["--max-tokens", "1e3"], ["--temperature", "nan"],
-            ["--temperature", "inf"], ["--temperature", ""], ["--top-p", "0"], ["--seed", "-1"],
+            ["--temperature", "inf"], ["--temperature", ""], ["--top-p", "0"], ["--top-p", "1e-50"],
+            ["--seed", "-1"], ["--repeat-penalty", "1e39"], ["--logit-bias", "5=1e39"],
             ["--seed", "18446744073709551616"], ["--logit-bias", "5"], ["--logit-bias", "x=1"],
             ["--logit-bias", "5="], ["--logit-bias", "-1=2"], ["--stop", ""], ["--repeat-penalty", "0"],
             ["--concurrency", "0"], ["--threads", "-2"], ["--seed", "1", "--seed", "2"], ["--prompt"],
@@ -96,6 +100,7 @@ class Tokenize(ProgramTest):
         stdin = "\n".join(json.dumps({"text": text}, ensure_ascii=False).replace("\0", "\\u0000")
                           for text in texts)
         result = self.expect(0, "tokenize", self.model, stdin=stdin + "\n\n  \n")
+        self.assertEqual(result.stderr, "")
         ids = [row["ids"] for row in json_lines(result.stdout)]
         self.assertEqual(ids[0], [262])
         self.assertEqual(ids[1], [259])
@@ -325,12 +330,49 @@ class Run(ProgramTest):
         self.assertEqual([name for name in os.listdir(self.scratch) if name.startswith("cut.jsonl.")], [])
 
 
+    def test_every_option_at_once(self):
+        # Values that leave the answer alone, and what is counted of it.
+        out = self.scratch / "options.jsonl"
+        arguments = {
+            "--drafter": "none", "--planner": "off", "--temperature": "0", "--top-k": "40", "--top-p": "0.9",
+            "--min-p": "0.1", "--seed": "5", "--max-tokens": "6", "--concurrency": "2", "--threads": "2",
+            "--isa": "auto", "--stop": "not in the text", "--repeat-penalty": "1", "--presence-penalty": "0",
+            "--frequency-penalty": "0", "--logit-bias": "5=0", "--logprobs": "2", "--prefill-chunk": "4",
+            "--context": "64", "--cache-mb": "8", "--quantize": "f32", "--prompt": "hello", "--json": str(out)}
+        flags = ["--ignore-eos", "--raw"]
+        result = self.expect(0, "run", self.model, *flags, *(word for pair in arguments.items() for word in pair))
+        completion, last = read_json_lines(out)
+        self.assertEqual(result.stdout, completion["text"] + "\n")
+        self.assertEqual(completion["prompt_ids"], [262])
+        self.expect(0, "run", self.model, "--raw", "--ignore-eos", "--prompt", "hello", "--max-tokens", "6",
+                    "--quantize", "f32", "--json", out)
+        self.assertEqual(read_json_lines(out)[0]["ids"], completion["ids"])
+        self.assertEqual(last["summary"]["concurrency"], 2)
+
+    def test_figures_agree(self):
+        rows = [{"id": i, "ids": [5 + i] * 20} for i in range(5)]
+        answers, summary, result = self.run_rows(rows, "--max-tokens", "9", "--ignore-eos", "--concurrency", "3")
+        for row in answers:
+            timing = row["timing"]
+            self.assertEqual(sum(cycle["accepted"] + 1 for cycle in row["cycles"]), len(row["ids"]) - 1)
+            self.assertGreater(timing["prefill_ms"], 0)
+            self.assertAlmostEqual(timing["tok_per_s"] * timing["decode_ms"] / 1e3, len(row["ids"]) - 1)
+        self.assertEqual(summary["tokens"], sum(len(row["ids"]) for row in answers))
+        self.assertAlmostEqual(summary["tok_per_s"] * summary["wall_ms"] / 1e3, summary["tokens"])
+        self.assertGreater(summary["load_ms"], 0)
+        self.assertGreater(summary["peak_rss_bytes"], 1 << 20)
+        self.assertEqual(summary["model"], str(self.model))
+        self.assertIn("5 completions", result.stderr)
+
+
 class Bench(ProgramTest):
     def test_suites(self):
         for suite in ("decode", "width", "long"):
             with self.subTest(suite=suite):
                 out = self.scratch / f"{suite}.json"
-                self.expect(0, "bench", self.model, "--suite", suite, "--json", out)
+                measured = self.expect(0, "bench", self.model, "--suite", suite, "--json", out)
+                self.assertIn("weights", measured.stdout)
+                self.assertEqual(measured.stderr, "")
                 result = json.loads(out.read_text())
                 self.assertEqual(set(result), {"version", "machine", "model", "rows"})
                 self.assertTrue(result["rows"])

@@ -102,9 +102,7 @@ TEST(Equality, TinyModelInEverySetting) {
 
 std::vector<Request> prompts(const std::filesystem::path& model, size_t count, size_t most_ids,
                              int tokens) {
-  const auto file = formats::GgufFile::open(model);
-  CHECK(file.ok(), "{}", file.message());
-  const auto tokenizer = tokenizer::Tokenizer::from_gguf(file.value());
+  const auto tokenizer = tokenizer::Tokenizer::open(model);
   CHECK(tokenizer.ok(), "{}", tokenizer.message());
   std::ifstream in(std::string(DSPARK_SOURCE_DIR) + "/tests/data/prompts/eval_small.jsonl");
   std::vector<Request> requests;

@@ -202,9 +202,7 @@ void check_perplexity(Runner& runner, const std::filesystem::path& folder,
 
 void check_smollm2(const std::filesystem::path& folder, const std::filesystem::path& model,
                    Report& report) {
-  const auto file = formats::GgufFile::open(model);
-  CHECK(file.ok(), "{}", file.message());
-  const auto tokens = tokenizer::Tokenizer::from_gguf(file.value());
+  const auto tokens = tokenizer::Tokenizer::open(model);
   report.check(tokens.ok(), tokens.ok() ? "" : tokens.message());
   if (!tokens.ok()) return;
   check_tokenizer(folder, tokens.value(), report);

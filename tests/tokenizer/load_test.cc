@@ -232,6 +232,25 @@ TEST_F(Directory, WithoutTokenizerJsonThereIsNoVocabulary) {
   EXPECT_TRUE(t->encode("text \xff", Specials::kParse).empty());
 }
 
+TEST_F(Directory, OpenTakesADirectoryOrAGgufFile) {
+  put("tokenizer.json", small().dump());
+  auto t = Tokenizer::open(path_);
+  ASSERT_TRUE(t.ok()) << t.message();
+  EXPECT_EQ(t->hash(), load(small()).hash());
+  const auto file = path_ / "model.gguf";
+  formats::GgufWriter writer(file);
+  writer.set("tokenizer.ggml.model", std::string("gpt2"));
+  writer.set("tokenizer.ggml.tokens", formats::GgufArray{std::vector<std::string>{"a", "b", "ab"}});
+  writer.set("tokenizer.ggml.merges", formats::GgufArray{std::vector<std::string>{"a b"}});
+  ASSERT_TRUE(writer.begin().ok() && writer.finish().ok());
+  t = Tokenizer::open(file);
+  ASSERT_TRUE(t.ok()) << t.message();
+  EXPECT_EQ(t->encode("ab", Specials::kAsText), Ids{2});
+  EXPECT_NE(Tokenizer::open(path_ / "tokenizer.json").message().find("not a GGUF file"),
+            std::string::npos);
+  EXPECT_NE(Tokenizer::open(path_ / "missing").message().find("missing"), std::string::npos);
+}
+
 TEST(Gguf, ErrorsNameTheKey) {
   const auto path = std::filesystem::path(testing::TempDir()) / "tokenizer_errors.gguf";
   using Strings = std::vector<std::string>;

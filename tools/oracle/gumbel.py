@@ -1,4 +1,4 @@
-"""Prints the golden values of tests/kernels/sample_test.cc: the sampling noise of a few keys, from the
+"""Prints the golden values of tests/kernels/noise_test.cc: the sampling noise of a few keys, from the
 integers that src/sample/noise.h describes, with 50 digits."""
 from decimal import Decimal, getcontext
 
