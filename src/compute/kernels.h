@@ -21,7 +21,7 @@ struct AttentionState {
 };
 
 using AttendBlock = void (*)(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                             const void* values, const int* visible, float scale,
+                             const void* values, const int* visible, float scale, const void* next,
                              AttentionState* out);
 
 struct Kernels {
@@ -56,6 +56,7 @@ struct Kernels {
   //   keys        [4][head_dim][16]: position 16 p + lane of the block is [p][:][lane]
   //   values      [64][head_dim]
   //   visible[i]  positions of the block that query i sees: the first 1..64
+  //   next        keys of the block that will be read next, its values behind them: a hint, or null
   // Scores are scale * (fma chain over ascending dimensions). out[i] is overwritten. One kernel for
   // each type of the cache's cells.
   AttendBlock attend_block_f16, attend_block_f32;

@@ -102,7 +102,8 @@ class Forward {
 
   void plan_attention();
   void attend(int thread, int layer);
-  void attend_item(const AttentionItem& item, int layer, int thread);
+  void attend_item(const AttentionItem& item, int layer, int thread, const uint8_t* next);
+  const uint8_t* cells(const AttentionItem& item, int block, int layer) const;
   void merge_partials(int thread);
 
   struct Buffers;

@@ -63,11 +63,24 @@ void Forward::plan_attention() {
 void Forward::attend(int thread, int layer) {
   std::atomic<int>& next = next_item_[static_cast<size_t>(layer)];
   const int count = static_cast<int>(items_.size());
-  for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;)
-    attend_item(items_[static_cast<size_t>(i)], layer, thread);
+  for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+    const int after = i + pool_.threads();  // most likely this thread's next
+    const uint8_t* ahead = nullptr;
+    if (after < count) {
+      const AttentionItem& item = items_[static_cast<size_t>(after)];
+      ahead = cells(item, item.block_begin, layer);
+    }
+    attend_item(items_[static_cast<size_t>(i)], layer, thread, ahead);
+  }
 }
 
-void Forward::attend_item(const AttentionItem& item, int layer, int thread) {
+const uint8_t* Forward::cells(const AttentionItem& item, int block, int layer) const {
+  const kv::Sequence& sequence = *batch_->segments[static_cast<size_t>(item.segment)].sequence;
+  return pages_.keys(sequence.pages()[static_cast<size_t>(block)], layer, item.kv_head);
+}
+
+// next: cells that the thread will most likely read after this item, or null.
+void Forward::attend_item(const AttentionItem& item, int layer, int thread, const uint8_t* next) {
   Buffers& b = *buffers_;
   Buffers::Thread& scratch = b.threads[static_cast<size_t>(thread)];
   const Segment& segment = batch_->segments[static_cast<size_t>(item.segment)];
@@ -100,9 +113,13 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread) {
     }
     if (first == queries) continue;
     const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(block)];
+    // With many rows arithmetic takes longest, and the hint only costs.
+    const uint8_t* following = item.rows > kMemoryBoundRows ? nullptr
+                               : block + 1 < item.block_end ? cells(item, block + 1, layer)
+                                                            : next;
     const auto at = static_cast<size_t>(first);
     attend_block(&scratch.queries[at], queries - first, d, pages_.keys(page, layer, item.kv_head),
-                 pages_.values(page, layer, item.kv_head), &scratch.visible[at], scale,
+                 pages_.values(page, layer, item.kv_head), &scratch.visible[at], scale, following,
                  &scratch.part[at]);
     for (int i = first; i < queries; ++i) {
       const AttentionState& part = scratch.part[static_cast<size_t>(i)];

@@ -213,7 +213,7 @@ std::vector<float> attend(const Kernels& kernels, const Head& head, int n, int64
       for (size_t i = 0; i < who.size(); ++i) part[i] = {0, 0, &part_values[i * d]};
       const size_t cell = static_cast<size_t>(b * kAttentionBlock) * d;
       kernels.attend_block_f16(queries.data(), static_cast<int>(who.size()), dim, &head.keys[cell],
-                               &head.values[cell], here.data(), 0.125f, part.data());
+                               &head.values[cell], here.data(), 0.125f, &head.keys[0], part.data());
       for (size_t i = 0; i < who.size(); ++i)
         kernels.attend_merge(total[static_cast<size_t>(who[i])], part[i], dim);
     }

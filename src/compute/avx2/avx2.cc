@@ -56,6 +56,7 @@ inline F16L negate(F16L v) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_xor_ps(v.a, sign), _mm256_xor_ps(v.b, sign)};
 }
+inline void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1); }
 inline float first_lane(F16L v) { return _mm256_cvtss_f32(v.a); }
 inline float square_root(float v) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v))); }
 

@@ -28,6 +28,7 @@ inline F16L fma(F16L a, F16L b, F16L c) { return _mm512_fmadd_ps(a, b, c); }
 inline F16L fms(F16L a, F16L b, F16L c) { return _mm512_fmsub_ps(a, b, c); }
 inline F16L max(F16L a, F16L b) { return _mm512_max_ps(a, b); }
 inline F16L negate(F16L v) { return _mm512_xor_ps(v, set(-0.0f)); }
+inline void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1); }
 inline float first_lane(F16L v) { return _mm512_cvtss_f32(v); }
 inline float square_root(float v) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v))); }
 

@@ -13,9 +13,11 @@ float exp_f32(float x);
 void matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
             float* out, int64_t out_stride);
 void attend_block_f16(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, AttentionState* out);
+                      const void* values, const int* visible, float scale, const void* next,
+                      AttentionState* out);
 void attend_block_f32(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, AttentionState* out);
+                      const void* values, const int* visible, float scale, const void* next,
+                      AttentionState* out);
 void attend_merge(AttentionState& total, const AttentionState& part, int64_t head_dim);
 void attend_finish(const AttentionState& total, int64_t head_dim, float* out);
 

@@ -44,13 +44,15 @@ void attend(const float* const* queries, int n, int64_t head_dim, const Cell* ke
 }  // namespace
 
 void attend_block_f16(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, AttentionState* out) {
+                      const void* values, const int* visible, float scale, const void*,
+                      AttentionState* out) {
   attend(queries, n, head_dim, static_cast<const uint16_t*>(keys),
          static_cast<const uint16_t*>(values), visible, scale, out);
 }
 
 void attend_block_f32(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, AttentionState* out) {
+                      const void* values, const int* visible, float scale, const void*,
+                      AttentionState* out) {
   attend(queries, n, head_dim, static_cast<const float*>(keys), static_cast<const float*>(values),
          visible, scale, out);
 }
