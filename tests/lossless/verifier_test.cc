@@ -30,7 +30,7 @@ struct Case {
     for (const Row& row : q) draft.push_back({{}, row});
     const CycleInput cycle{40, drafts, spans, draft, stops};
     Verifier verifier(mode, kVocab);
-    accept.resize(drafts.size(), 0);
+    accept.resize(drafts.size(), 0.5);
     return verifier.verify(cycle, {accept, next}, sampler);
   }
 };
