@@ -12,10 +12,6 @@
 
 namespace dspark::apps {
 
-// The word of `valid` that `word` most likely meant: the shortest that it begins (or that begins
-// it), else the one with the fewest edits; ties go to the first. `valid` is not empty.
-std::string nearest_word(std::string_view word, const std::vector<std::string>& valid);
-
 // Takes these words and no others.
 void allow_words(CLI::Option* option, std::vector<std::string> words);
 

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <optional>
 
-#include "apps/arguments.h"
+#include "base/base.h"
 
 namespace dspark::apps {
 namespace {

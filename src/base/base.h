@@ -8,3 +8,4 @@
 #include "base/real_math.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "base/words.h"

@@ -49,14 +49,29 @@ class Sampler {
   // chosen token will have. An error when a logit is NaN or +inf, or all are -inf.
   Result<int32_t> choose(std::span<const float> logits, int64_t position);
 
+  // p of this place, from which choose() draws: probs[v] is 0 where a filter drops v, else in
+  // proportion to exp(logit / temperature) after penalties and bias, each within 1e-5 of itself;
+  // the argmax alone at temperature 0. Errors as choose(). logits, probs: [vocab_size].
+  Status distribution(std::span<const float> logits, std::span<float> probs);
+
   void push(int32_t id);  // the token was committed (or is assumed, for rows further on)
   void pop(int32_t id);   // takes the last push back
 
   const Params& params() const { return params_; }
+  int32_t vocab_size() const { return vocab_size_; }
 
  private:
+  // A row after penalties, bias and filters.
+  struct Filtered {
+    std::span<const float> logits;  // [vocab_size], after penalties and bias
+    int32_t top;                    // the largest one's id
+    bool top_alone;                 // nothing else is kept
+    bool all;                       // top-k and top-p keep every token; else they keep kept_
+    double least_scaled;            // min-p keeps (logit - largest) / temperature from here on
+  };
   bool adjusts_logits() const;
   std::span<const float> adjusted(std::span<const float> logits);
+  Result<Filtered> filter(std::span<const float> logits);
 
   Params params_;
   int32_t vocab_size_;
@@ -76,6 +91,23 @@ int32_t argmax(std::span<const float> logits);
 // odd multiple of 2^-53 below 1, so at most 53 ln 2 = 36.7368 and at least -log(53 ln 2) = -3.604.
 inline constexpr double kMaxGumbel = 36.737;
 double gumbel(uint64_t seed, int64_t position, int32_t token);
+
+// What a uniform variate is for; variates for different purposes are independent.
+enum class Purpose : uint8_t {
+  kDraft,   // to draw the draft of a slot from q
+  kAccept,  // to accept it
+  kNext,    // to draw the token after the accepted ones
+};
+
+// Uniform in [0, 1), a multiple of 2^-53: a pure function, independent of the Gumbel noise. anchor:
+// the absolute position of the cycle's anchor, by which every cycle of a request has variates of
+// its own. (By a slot's absolute position they would come again after a rejection, when what was
+// seen of them has decided where the cycle ended: that text would be biased.)
+double uniform(uint64_t seed, int64_t anchor, int slot, Purpose purpose);
+
+// The first index at which the sum of weights so far exceeds variate times the sum of all; never
+// one of weight 0. weights: >= 0, not all 0; variate: in [0, 1).
+int32_t draw(std::span<const float> weights, double variate);
 
 // log-probabilities of `chosen` first, then of the n most likely tokens (ties to the smaller id;
 // fewer where the vocabulary has fewer). logits: a row that choose() accepts.

@@ -5,6 +5,7 @@
 #include "sample/draw.h"
 #include "sample/order.h"
 #include "sample/sample.h"
+#include "sample/weights.h"
 
 namespace dspark::sample {
 namespace {
@@ -73,20 +74,20 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits) {
   return adjusted_;
 }
 
-Result<int32_t> Sampler::choose(std::span<const float> logits, int64_t position) {
+Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
   CHECK(logits.size() == static_cast<size_t>(vocab_size_), "{} logits of a vocabulary of {}",
         logits.size(), vocab_size_);
   if (adjusts_logits()) logits = adjusted(logits);
   const int32_t top = argmax(logits);
   if (top < 0) return no_largest(logits);
-  if (params_.temperature == 0 || params_.top_k == 1) return top;
+  Filtered row{logits, top, true, false, -kInfinity};
+  if (params_.temperature == 0 || params_.top_k == 1) return row;
 
+  row.top_alone = false;
   // min-p keeps a prefix of the order of likelihood that the other filters' renormalising can't
-  // change, so it may be applied as tokens are offered.
-  const double least_scaled =
-      params_.min_p > 0 ? real_log(static_cast<double>(params_.min_p)) : -kInfinity;
+  // change, so it may be applied last, token by token.
+  if (params_.min_p > 0) row.least_scaled = real_log(static_cast<double>(params_.min_p));
   const float largest = logits[static_cast<size_t>(top)];
-  Draw draw(NoiseRow(params_.seed, position), largest, top, params_.temperature, least_scaled);
   const bool by_rank = params_.top_k > 0 && params_.top_k < vocab_size_;
   if (by_rank) keep_top_k(logits, largest, static_cast<size_t>(params_.top_k), kept_);
   if (params_.top_p < 1) {
@@ -95,11 +96,49 @@ Result<int32_t> Sampler::choose(std::span<const float> logits, int64_t position)
     else
       keep_top_p(logits, largest, params_.temperature, params_.top_p, kept_);
   }
-  if (by_rank || params_.top_p < 1)
-    draw.offer_kept(kept_);
+  row.all = !by_rank && params_.top_p >= 1;
+  return row;
+}
+
+Result<int32_t> Sampler::choose(std::span<const float> logits, int64_t position) {
+  DSPARK_TRY(const Filtered row, filter(logits));
+  if (row.top_alone) return row.top;
+  Draw draw(NoiseRow(params_.seed, position), row.logits[static_cast<size_t>(row.top)], row.top,
+            params_.temperature, row.least_scaled);
+  if (row.all)
+    draw.offer_all(row.logits);
   else
-    draw.offer_all(logits);
+    draw.offer_kept(kept_);
   return draw.token();
+}
+
+Status Sampler::distribution(std::span<const float> logits, std::span<float> probs) {
+  CHECK(probs.size() == logits.size(), "{} probabilities of {} logits", probs.size(),
+        logits.size());
+  DSPARK_TRY(const Filtered row, filter(logits));
+  if (row.top_alone || !row.all) std::fill(probs.begin(), probs.end(), 0.0f);
+  if (row.top_alone) {
+    probs[static_cast<size_t>(row.top)] = 1;
+    return {};
+  }
+  const float largest = row.logits[static_cast<size_t>(row.top)];
+  const WeightScale scale(largest, params_.temperature);
+  const auto dropped = [&](float logit) {  // as Draw drops it
+    const double below = static_cast<double>(logit) - static_cast<double>(largest);
+    return below / params_.temperature < row.least_scaled;
+  };
+  if (row.all) {
+    row_weights(row.logits, scale, probs);
+    if (params_.min_p > 0)
+      for (size_t id = 0; id < probs.size(); ++id)
+        if (dropped(row.logits[id])) probs[id] = 0;
+  } else {
+    for (const OrderKey key : kept_)
+      if (!dropped(key_logit(key)))
+        probs[static_cast<size_t>(key_id(key))] = weight(key_logit(key), scale);
+  }
+  normalise(probs);
+  return {};
 }
 
 }  // namespace dspark::sample

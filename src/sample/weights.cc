@@ -49,6 +49,33 @@ double sum_weights(std::span<const float> logits, WeightScale scale) {
   return lanes[0] + lanes[1];
 }
 
+void row_weights(std::span<const float> logits, WeightScale scale, std::span<float> out) {
+  size_t i = 0;
+  for_each_weight4(logits, scale, [&](__m128 weights) {
+    if (i + 4 <= out.size()) {
+      _mm_storeu_ps(out.data() + i, weights);
+    } else {
+      float rest[4];
+      _mm_storeu_ps(rest, weights);
+      std::copy_n(rest, out.size() - i, out.data() + i);
+    }
+    i += 4;
+  });
+}
+
+float weight(float logit, WeightScale scale) { return _mm_cvtss_f32(scale.of(_mm_set1_ps(logit))); }
+
+void normalise(std::span<float> weights) {
+  // Lane k adds up every fourth weight: one chain of additions would wait for each of them.
+  double lanes[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= weights.size(); i += 4)
+    for (size_t k = 0; k < 4; ++k) lanes[k] += static_cast<double>(weights[i + k]);
+  for (; i < weights.size(); ++i) lanes[0] += static_cast<double>(weights[i]);
+  const auto inverse = static_cast<float>(1 / ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])));
+  for (float& w : weights) w *= inverse;
+}
+
 uint64_t mass(float logit, WeightScale scale) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(masses2(scale.of(_mm_set1_ps(logit)))));
 }

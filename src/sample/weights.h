@@ -39,6 +39,13 @@ struct WeightScale {
   float inverse;  // finite
 };
 
+// out[i] = the weight of logits[i]; logits, out: [n].
+void row_weights(std::span<const float> logits, WeightScale scale, std::span<float> out);
+float weight(float logit, WeightScale scale);
+
+// Divides by the sum, which is taken in a fixed order. weights: >= 0, not all 0.
+void normalise(std::span<float> weights);
+
 // Sum of the weights of finite or -inf logits, in a fixed order.
 double sum_weights(std::span<const float> logits, WeightScale scale);
 

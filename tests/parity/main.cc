@@ -30,9 +30,18 @@ Outcome run_folder(const fs::path& folder, Report& report) {
     check_smollm2(folder, model, report);
     return Outcome::kRun;
   }
-  for (const char* file : {"metrics.json", "cases.json", "sts_cases.json", "cache/manifest.json"})
-    if (fs::exists(folder / file)) return Outcome::kSkip;
-  return Outcome::kUnknown;
+  bool known = false;
+  const auto run = [&](const char* file, void (*check)(const fs::path&, Report&), bool whole) {
+    if (!fs::exists(folder / file)) return;
+    check(whole ? folder : folder / file, report);
+    known = true;
+  };
+  run("metrics.json", check_metrics, false);
+  run("verify.json", check_acceptance, false);
+  run("cases.json", check_scheduler, true);
+  run("sts_cases.json", check_sts, true);
+  if (known) return Outcome::kRun;
+  return fs::exists(folder / "cache/manifest.json") ? Outcome::kSkip : Outcome::kUnknown;
 }
 
 int run_all() {

@@ -63,10 +63,15 @@ std::vector<int32_t> Runner::greedy(const std::vector<int32_t>& prompt, int toke
   CHECK(sequence.reserve(static_cast<int64_t>(prompt.size()) + tokens));
   std::vector<int32_t> rows = prompt, made;
   while (static_cast<int>(made.size()) < tokens) {
-    const int32_t last = static_cast<int32_t>(rows.size()) - 1;
-    const model::Segment segment{&sequence, 0, last + 1, sequence.length()};
-    forward_->run({rows, {&segment, 1}, {&last, 1}, {}, nullptr});
-    sequence.extend(last + 1);
+    for (size_t at = 0; at < rows.size(); at += kRows) {
+      const std::span<const int32_t> chunk =
+          std::span(rows).subspan(at, std::min<size_t>(kRows, rows.size() - at));
+      const auto count = static_cast<int>(chunk.size());
+      const int32_t last = count - 1;
+      const model::Segment segment{&sequence, 0, count, sequence.length()};
+      forward_->run({chunk, {&segment, 1}, {&last, 1}, {}, nullptr});
+      sequence.extend(count);
+    }
     made.push_back(index_of_largest(forward_->logits(0).data(), model_->spec.vocab));
     if (stop == made.back()) break;
     rows = {made.back()};

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "parity/fixture_json.h"
 #include "parity/runner.h"
 #include "sample/sample.h"
 #include "tokenizer/tokenizer.h"
@@ -21,12 +21,6 @@ std::vector<json> read_lines(const std::filesystem::path& path) {
     if (!line.empty()) rows.push_back(json::parse(line));
   CHECK(!rows.empty(), "{} is missing or empty", path.string());
   return rows;
-}
-
-json read_json(const std::filesystem::path& path) {
-  const auto text = read_file(path, size_t{1} << 28);
-  CHECK(text.ok(), "{}", text.message());
-  return json::parse(text.value());
 }
 
 void check_tokenizer(const std::filesystem::path& folder, const tokenizer::Tokenizer& tokens,
@@ -137,7 +131,8 @@ void check_logits(Runner& runner, const std::filesystem::path& folder, bool exac
 
 void check_greedy(Runner& runner, const std::filesystem::path& folder, bool exact, Report& report) {
   int steps = 0, agreed = 0;
-  for (const json& prompt : read_json(folder / "greedy.json")["prompts"]) {
+  const json greedy = read_json(folder / "greedy.json");
+  for (const json& prompt : greedy["prompts"]) {
     const auto ids = prompt["prompt_ids"].get<std::vector<int32_t>>();
     const auto expected = prompt["greedy_ids"].get<std::vector<int32_t>>();
     const auto margins = prompt["margins"].get<std::vector<double>>();

@@ -1,0 +1,16 @@
+// Public header of the room verify: how many draft tokens the target checks, and which of them
+// stand. Pure maths on spans: no model, no threads, no files; nothing is allocated in the calls of
+// a cycle once buffers have their size.
+//
+//   mode.h        the modes of verification
+//   acceptance.h  a cycle's rows and drafts in, accepted drafts and the next token out
+//   survival.h    confidences, calibration and its fitting (STS)
+//   metrics.h     accept length and rates; how true confidences are
+//   planner.h     verify lengths for the requests of a step
+#pragma once
+
+#include "verify/acceptance.h"
+#include "verify/metrics.h"
+#include "verify/mode.h"
+#include "verify/planner.h"
+#include "verify/survival.h"
