@@ -66,14 +66,24 @@ void row_weights(std::span<const float> logits, WeightScale scale, std::span<flo
 float weight(float logit, WeightScale scale) { return _mm_cvtss_f32(scale.of(_mm_set1_ps(logit))); }
 
 void normalise(std::span<float> weights) {
-  // Lane k adds up every fourth weight: one chain of additions would wait for each of them.
-  double lanes[4] = {};
+  __m128d low = _mm_setzero_pd(), high = _mm_setzero_pd();
   size_t i = 0;
-  for (; i + 4 <= weights.size(); i += 4)
-    for (size_t k = 0; k < 4; ++k) lanes[k] += static_cast<double>(weights[i + k]);
-  for (; i < weights.size(); ++i) lanes[0] += static_cast<double>(weights[i]);
-  const auto inverse = static_cast<float>(1 / ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])));
-  for (float& w : weights) w *= inverse;
+  for (; i + 4 <= weights.size(); i += 4) {
+    const __m128 four = _mm_loadu_ps(weights.data() + i);
+    low = _mm_add_pd(low, _mm_cvtps_pd(four));
+    high = _mm_add_pd(high, _mm_cvtps_pd(_mm_movehl_ps(four, four)));
+  }
+  double lanes[2];
+  _mm_storeu_pd(lanes, _mm_add_pd(low, high));
+  double sum = lanes[0] + lanes[1];
+  for (; i < weights.size(); ++i) sum += static_cast<double>(weights[i]);
+
+  const auto inverse = static_cast<float>(1 / sum);
+  for (i = 0; i + 4 <= weights.size(); i += 4) {
+    float* four = weights.data() + i;
+    _mm_storeu_ps(four, _mm_mul_ps(_mm_loadu_ps(four), _mm_set1_ps(inverse)));
+  }
+  for (; i < weights.size(); ++i) weights[i] *= inverse;
 }
 
 uint64_t mass(float logit, WeightScale scale) {

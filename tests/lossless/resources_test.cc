@@ -15,13 +15,14 @@ namespace {
 std::atomic<int64_t> allocations = 0;
 }
 
-void* operator new(size_t bytes) {
+// Not inlined: the compiler would take malloc and free for a mismatch with new and delete.
+[[gnu::noinline]] void* operator new(size_t bytes) {
   ++allocations;
   if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace dspark::verify::testing {
 namespace {
