@@ -101,8 +101,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::filesystem::path& path
 
   Info& info = impl->info;
   info.context = options.context > 0 ? std::min(options.context, spec.context) : spec.context;
-  const kv::Shape shape{spec.layers, spec.kv_heads, spec.head_dim,
-                        impl->model->all_float32() ? 4 : 2};
+  const kv::Shape shape(impl->model->cache_layers());
   const int64_t most_pages =
       (info.context + kv::kPositions - 1) / kv::kPositions * options.max_running;
   const size_t wanted = options.cache_bytes > 0 ? options.cache_bytes : quarter_of_memory();

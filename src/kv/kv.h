@@ -1,7 +1,8 @@
 // Public header of the room kv: the paged key/value cache.
 //
-// A page holds kPositions consecutive positions of one request for all layers and key/value heads,
-// in cells of float16 (or float, for models run in float). Within a (layer, head): keys
+// A page holds kPositions consecutive positions of one request for all layers (the target's and the
+// drafter's) and key/value heads, in cells of float16 (or float, for models run in float). Within a
+// (layer, head): keys
 // [4][head_dim][16] (position 16 p + lane at [p][:][lane], so that scores of 16 positions are one
 // vector), then values [64][head_dim].
 #pragma once
@@ -16,15 +17,27 @@ namespace dspark::kv {
 
 inline constexpr int kPositions = compute::kAttentionBlock;
 
-struct Shape {
-  int layers = 0, kv_heads = 0, head_dim = 0;
+// A layer's cells in a page.
+struct LayerShape {
+  int kv_heads = 0, head_dim = 0;
   int cell_bytes = 2;  // 2: float16, 4: float
   size_t head_bytes() const {
     return static_cast<size_t>(kPositions) * static_cast<size_t>(head_dim * cell_bytes);
   }
-  size_t page_bytes() const {
-    return static_cast<size_t>(layers) * static_cast<size_t>(kv_heads) * 2 * head_bytes();
-  }
+};
+
+// A page: the target's layers, then the drafter's, one after the other.
+class Shape {
+ public:
+  explicit Shape(std::vector<LayerShape> layers);
+  const LayerShape& layer(int l) const { return layers_[static_cast<size_t>(l)]; }
+  int layers() const { return static_cast<int>(layers_.size()); }
+  size_t layer_offset(int l) const { return offsets_[static_cast<size_t>(l)]; }
+  size_t page_bytes() const { return offsets_.back(); }
+
+ private:
+  std::vector<LayerShape> layers_;
+  std::vector<size_t> offsets_;  // [layers + 1]
 };
 
 using PageId = int32_t;
@@ -39,12 +52,12 @@ class PagePool {
   int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
 
   uint8_t* keys(PageId page, int layer, int head) {
-    const auto index = static_cast<size_t>(layer * shape_.kv_heads + head);
     return memory_.data() + static_cast<size_t>(page) * shape_.page_bytes() +
-           index * 2 * shape_.head_bytes();
+           shape_.layer_offset(layer) +
+           static_cast<size_t>(head) * 2 * shape_.layer(layer).head_bytes();
   }
   uint8_t* values(PageId page, int layer, int head) {
-    return keys(page, layer, head) + shape_.head_bytes();
+    return keys(page, layer, head) + shape_.layer(layer).head_bytes();
   }
 
  private:

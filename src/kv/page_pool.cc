@@ -4,10 +4,16 @@
 
 namespace dspark::kv {
 
+Shape::Shape(std::vector<LayerShape> layers) : layers_(std::move(layers)), offsets_{0} {
+  for (const LayerShape& layer : layers_)
+    offsets_.push_back(offsets_.back() +
+                       static_cast<size_t>(layer.kv_heads) * 2 * layer.head_bytes());
+}
+
 PagePool::PagePool(Shape shape, int64_t pages)
-    : shape_(shape),
+    : shape_(std::move(shape)),
       pages_(pages),
-      memory_(static_cast<size_t>(pages) * shape.page_bytes()),
+      memory_(static_cast<size_t>(pages) * shape_.page_bytes()),
       in_use_(static_cast<size_t>(pages), 0) {
   free_.reserve(static_cast<size_t>(pages));
   for (int64_t page = pages; page-- > 0;) free_.push_back(static_cast<PageId>(page));

@@ -28,17 +28,6 @@ int64_t most_partials(const Spec& spec, const Limits& limits, int threads) {
                            1 << 20);
 }
 
-// One position's key or value into its block: keys lie in groups of 16 positions, by dimension.
-template <class Cell>
-void store_row(const Cell* row, int64_t head_dim, int64_t within, bool is_key, Cell* block) {
-  if (!is_key) {
-    std::copy_n(row, head_dim, block + within * head_dim);
-    return;
-  }
-  Cell* out = block + (within / 16) * head_dim * 16 + within % 16;
-  for (int64_t d = 0; d < head_dim; ++d) out[d * 16] = row[d];
-}
-
 }  // namespace
 
 Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_count)
@@ -46,7 +35,7 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
       q_width(padded(model.spec.q_width())),
       kv_width(padded(model.spec.kv_width())),
       ffn(padded(model.spec.ffn)),
-      vocab(padded(model.spec.vocab)),
+      vocab(padded(model.output_head().rows)),
       x(floats(limits.rows, hidden)),
       product(floats(limits.rows, hidden)),
       q(floats(limits.rows, q_width)),
@@ -56,12 +45,17 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
       gate(floats(limits.rows, ffn)),
       up(floats(limits.rows, ffn)),
       logits(floats(limits.logit_rows, vocab)),
+      embedded(floats(model.spec.pairs_embedding ? limits.rows : 0, hidden)),
+      context(
+          floats(model.context_norm.empty() ? 0 : limits.rows, 2 * model.spec.layers * kv_width)),
       cosine(floats(limits.rows, model.spec.rope.dim / 2)),
       sine(floats(limits.rows, model.spec.rope.dim / 2)),
       for_layer(limits.rows, model.spec.hidden),
       for_output(limits.rows, model.spec.q_width()),
       for_down(limits.rows, model.spec.ffn),
       for_head(limits.logit_rows, model.spec.hidden),
+      for_features(model.features.empty() ? 0 : limits.rows, model.features.columns),
+      for_pair(model.spec.pairs_embedding ? limits.rows : 0, model.spec.attention_input()),
       max_partials(most_partials(model.spec, limits, thread_count)),
       partials(static_cast<size_t>(max_partials)),
       partial_values(floats(max_partials, model.spec.head_dim)) {
@@ -70,7 +64,7 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
   const int64_t head_dim = model.spec.head_dim;
   threads.resize(static_cast<size_t>(thread_count));
   for (Thread& t : threads) {
-    t.normed = floats(1, std::max(hidden, head_dim));
+    t.normed = floats(1, std::max({hidden, head_dim, padded(model.spec.attention_input())}));
     t.narrow = AlignedBuffer(static_cast<size_t>(head_dim) * sizeof(uint16_t));
     t.total.resize(queries);
     t.part.resize(queries);
@@ -88,22 +82,26 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
 }
 
 Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool,
-                 kv::PagePool& pages, Limits limits)
+                 kv::PagePool& pages, Limits limits, int first_layer)
     : model_(model),
       spec_(model.spec),
       kernels_(kernels),
       pool_(pool),
       pages_(pages),
       limits_(limits),
+      first_layer_(first_layer),
       buffers_(std::make_unique<Buffers>(model, limits, pool.threads())),
       row_ok_(std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(limits.rows))),
       next_item_(std::make_unique<std::atomic<int>[]>(static_cast<size_t>(model.spec.layers))),
       next_tile_(std::make_unique<std::atomic<int64_t>[]>(
-          static_cast<size_t>((model.spec.layers + 1) * kPhases))) {
+          static_cast<size_t>((model.spec.layers + 2) * kPhases))) {
+  CHECK(first_layer + spec_.layers <= pages.shape().layers(), "{} + {} layers in pages of {}",
+        first_layer, spec_.layers, pages.shape().layers());
   const auto note = [this](const PackedMatrix& m) {
     (compute::is_float_type(m.type) ? float_hidden_ : quant_hidden_) = true;
   };
   note(model.output_head());
+  if (!model.features.empty()) note(model.features);
   for (const Layer& layer : model.layers)
     for (const PackedMatrix* m :
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
@@ -115,51 +113,66 @@ Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool
 Forward::~Forward() = default;
 
 std::span<const float> Forward::logits(int i) const {
-  return {buffers_->logits.as<float>() + i * buffers_->vocab, static_cast<size_t>(spec_.vocab)};
+  return {buffers_->logits.as<float>() + i * buffers_->vocab,
+          static_cast<size_t>(model_.output_head().rows)};
+}
+
+void Forward::start(int rows, std::span<const Segment> segments) {
+  rows_ = rows;
+  segments_ = segments;
+  CHECK(rows_ > 0 && rows_ <= limits_.rows, "{} rows, room for {}", rows_, limits_.rows);
+  buffers_->for_layer.reshape(rows_, spec_.hidden);
+  for (int r = 0; r < rows_; ++r)
+    row_ok_[static_cast<size_t>(r)].store(1, std::memory_order_relaxed);
+  for (int i = 0; i < (spec_.layers + 2) * kPhases; ++i)
+    next_tile_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
 }
 
 void Forward::run(const Batch& batch) {
   batch_ = &batch;
-  rows_ = static_cast<int>(batch.tokens.size());
-  CHECK(rows_ > 0 && rows_ <= limits_.rows, "{} rows, room for {}", rows_, limits_.rows);
+  start(static_cast<int>(batch.tokens.size()), batch.segments);
   CHECK(batch.logit_rows.size() <= static_cast<size_t>(limits_.logit_rows));
-  buffers_->for_layer.reshape(rows_, spec_.hidden);
+  CHECK(spec_.pairs_embedding == (batch.features != nullptr || batch.hidden != nullptr));
+  if (spec_.pairs_embedding) buffers_->for_pair.reshape(rows_, spec_.attention_input());
+  if (batch.features != nullptr) buffers_->for_features.reshape(rows_, model_.features.columns);
   buffers_->for_output.reshape(rows_, spec_.q_width());
   buffers_->for_down.reshape(rows_, spec_.ffn);
   buffers_->for_head.reshape(static_cast<int>(batch.logit_rows.size()), spec_.hidden);
-  for (int r = 0; r < rows_; ++r)
-    row_ok_[static_cast<size_t>(r)].store(1, std::memory_order_relaxed);
-  for (int i = 0; i < (spec_.layers + 1) * kPhases; ++i)
-    next_tile_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
   plan_attention();
   pool_.run([this](int thread) { run_thread(thread); });
   batch_ = nullptr;
 }
 
 void Forward::run_thread(int thread) {
+  set_angles(thread);
   embed(thread);
+  if (batch_->features != nullptr) project(thread, batch_->features);
   tap(thread, -1);
   pool_.barrier();
   for (int l = 0; l < spec_.layers; ++l) run_layer(thread, l);
   Buffers& b = *buffers_;
   const int wanted = static_cast<int>(batch_->logit_rows.size());
   if (wanted == 0) return;
-  normalise(thread, b.x.as<float>(), wanted, model_.output_norm, b.for_head, batch_->logit_rows);
+  normalise(thread, b.x.as<float>(), wanted, model_.output_norm, b.for_head, batch_->logit_rows,
+            batch_->normed);
   pool_.barrier();
   const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr}};
-  products(kOutput, spec_.layers, head, b.for_head);
+  products(kOutput, head_turn(), head, b.for_head);
 }
 
 void Forward::run_layer(int thread, int layer_index) {
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
   Buffers& b = *buffers_;
   float* x = b.x.as<float>();
-  normalise(thread, x, rows_, layer.attention_norm, b.for_layer, {});
+  if (spec_.pairs_embedding)
+    pair(thread, layer);
+  else
+    normalise(thread, x, rows_, layer.attention_norm, b.for_layer, {});
   pool_.barrier();
   const Product qkv[] = {{&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
                          {&layer.k, b.k.as<float>(), b.kv_width, &layer.k_bias, nullptr},
                          {&layer.v, b.v.as<float>(), b.kv_width, &layer.v_bias, nullptr}};
-  products(kQkv, layer_index, qkv, b.for_layer);
+  products(kQkv, layer_index, qkv, spec_.pairs_embedding ? b.for_pair : b.for_layer);
   pool_.barrier();
   if (has_long_segments_) {
     rotate_and_store_long(thread, layer_index);
@@ -188,15 +201,14 @@ void Forward::run_layer(int thread, int layer_index) {
   tap(thread, layer_index);
 }
 
-void Forward::embed(int thread) {
+// Cosines and sines of the rows' positions.
+void Forward::set_angles(int thread) {
   Buffers& b = *buffers_;
   const Range range = split_range(rows_, pool_.threads(), thread);
   const int pairs = spec_.rope.dim / 2;
-  for (const Segment& segment : batch_->segments)
+  for (const Segment& segment : segments_)
     for (int r = std::max<int>(segment.first_row, static_cast<int>(range.begin));
          r < std::min<int>(segment.first_row + segment.rows, static_cast<int>(range.end)); ++r) {
-      compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)],
-                          b.row(b.x, r, b.hidden));
       const auto position = static_cast<float>(segment.position + r - segment.first_row);
       for (int i = 0; i < pairs; ++i) {
         const float angle = position * model_.rope_inv_freq[static_cast<size_t>(i)];
@@ -206,6 +218,18 @@ void Forward::embed(int thread) {
         b.row(b.sine, r, pairs)[i] = static_cast<float>(sine) * model_.rope_amplitude;
       }
     }
+}
+
+void Forward::embed(int thread) {
+  Buffers& b = *buffers_;
+  const Range range = split_range(rows_, pool_.threads(), thread);
+  for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
+    float* out = b.row(spec_.pairs_embedding ? b.embedded : b.x, r, b.hidden);
+    compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)], out);
+    if (batch_->hidden != nullptr)
+      std::copy_n(batch_->hidden + int64_t{r} * spec_.hidden, spec_.hidden,
+                  b.row(b.x, r, b.hidden));
+  }
 }
 
 // Hands columns [begin, end) of a row to the next product, in the forms that the weights read.
@@ -220,9 +244,9 @@ void Forward::put(const float* x, int row, int64_t begin, int64_t end, Activatio
   if (!fine) row_ok_[static_cast<size_t>(batch_row)].store(0, std::memory_order_relaxed);
 }
 
-// pick: which rows of x; empty for all.
+// pick: which rows of x; empty for all. keep: [rows, hidden], a copy of the result; may be null.
 void Forward::normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
-                        Activations& out, std::span<const int32_t> pick) {
+                        Activations& out, std::span<const int32_t> pick, float* keep) {
   Buffers& b = *buffers_;
   const Range range = split_range(rows, pool_.threads(), thread);
   float* normed = b.threads[static_cast<size_t>(thread)].normed.as<float>();
@@ -230,6 +254,7 @@ void Forward::normalise(int thread, const float* x, int rows, const std::vector<
     const int row = pick.empty() ? i : pick[static_cast<size_t>(i)];
     kernels_.rms_norm(x + row * b.hidden, weight.data(), spec_.norm_eps, spec_.hidden, normed);
     put(normed, i, 0, spec_.hidden, out, row);
+    if (keep != nullptr) std::copy_n(normed, spec_.hidden, keep + int64_t{i} * spec_.hidden);
   }
 }
 
@@ -270,77 +295,6 @@ void Forward::products(Phase phase, int layer, std::span<const Product> list,
         if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
       }
     }
-  }
-}
-
-// Head norms and rotary embedding of some rows' queries and key under one key/value head, and the
-// key and value into the cache.
-void Forward::rotate_and_store(int thread, int layer_index, const Segment& segment, int first_row,
-                               int rows, int kv_head) {
-  const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
-  Buffers& b = *buffers_;
-  const int64_t d = spec_.head_dim, pairs = spec_.rope.dim / 2;
-  const int group = spec_.heads / spec_.kv_heads;
-  auto* narrow = b.threads[static_cast<size_t>(thread)].narrow.as<uint16_t>();
-  for (int row = first_row; row < first_row + rows; ++row) {
-    const auto rotate = [&](float* values, const std::vector<float>& norm) {
-      if (!norm.empty()) kernels_.rms_norm(values, norm.data(), spec_.norm_eps, d, values);
-      kernels_.rotate(values, b.row(b.cosine, row, pairs), b.row(b.sine, row, pairs), pairs);
-    };
-    for (int i = 0; i < group; ++i)
-      rotate(b.row(b.q, row, b.q_width) + (kv_head * group + i) * d, layer.q_norm);
-    float* key = b.row(b.k, row, b.kv_width) + kv_head * d;
-    rotate(key, layer.k_norm);
-    const int64_t position = segment.position + row - segment.first_row;
-    const kv::PageId page =
-        segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
-    const int64_t within = position % kv::kPositions;
-    const auto store = [&](const float* values, bool is_key, uint8_t* cells) {
-      if (pages_.shape().cell_bytes == 4) {
-        store_row(values, d, within, is_key, reinterpret_cast<float*>(cells));
-      } else {
-        kernels_.narrow(values, d, narrow);
-        store_row(narrow, d, within, is_key, reinterpret_cast<uint16_t*>(cells));
-      }
-    };
-    store(key, true, pages_.keys(page, layer_index, kv_head));
-    store(b.row(b.v, row, b.kv_width) + kv_head * d, false,
-          pages_.values(page, layer_index, kv_head));
-  }
-}
-
-// The same for segments with several items a head, before any of them starts.
-void Forward::rotate_and_store_long(int thread, int layer) {
-  int turn = 0;
-  for (const AttentionItem& item : items_) {
-    if (!item.is_long || item.block_begin != 0) continue;
-    if (turn++ % pool_.threads() != thread) continue;
-    rotate_and_store(thread, layer, batch_->segments[static_cast<size_t>(item.segment)],
-                     item.first_row, item.rows, item.kv_head);
-  }
-}
-
-// Attention outputs to the form that the output projection reads: at once where heads are whole
-// scale groups, else by collect() when all heads are done.
-void Forward::put_attended(int row, int head, int heads) {
-  Buffers& b = *buffers_;
-  const int64_t d = spec_.head_dim;
-  if (d % kGroup == 0)
-    put(b.row(b.attended, row, b.q_width) + head * d, row, head * d, (head + heads) * d,
-        b.for_output, row);
-}
-
-void Forward::collect(int thread) {
-  Buffers& b = *buffers_;
-  const int64_t width = spec_.q_width();
-  const int64_t parts = width % kGroup == 0 ? width / kGroup : 1, part = width / parts;
-  const Range range = split_range(rows_ * parts, pool_.threads(), thread);
-  for (int64_t u = range.begin; u < range.end;) {
-    const int row = static_cast<int>(u / parts);
-    const int64_t begin = u % parts, end = std::min(parts, begin + range.end - u);
-    put(b.row(b.attended, row, b.q_width) + begin * part, row, begin * part, end * part,
-        b.for_output, row);
-    u += end - begin;
   }
 }
 

@@ -26,6 +26,7 @@ struct Segment {
   int first_row;
   int rows;
   int64_t position;
+  bool is_block = false;  // a drafter's block: its rows see all of one another
 };
 
 struct Batch {
@@ -36,6 +37,19 @@ struct Batch {
   // layer l.
   std::span<const int> tap_layers;  // ascending
   float* taps = nullptr;            // [rows, tap_layers, hidden]
+  float* normed = nullptr;          // [logit_rows, hidden]: what the head reads; may be null
+  // Drafters whose attention pairs embeddings with hidden rows (Eagle3): where the residual stream
+  // starts, as features to project or as it is. One of the two, [rows, taps * hidden] or [rows,
+  // hidden].
+  const float* features = nullptr;
+  const float* hidden = nullptr;
+};
+
+// Rows of which a drafter's layers keep only keys and values (spec B.2).
+struct ContextBatch {
+  std::span<const Segment> segments;  // cover all rows, in order
+  int rows = 0;
+  const float* features = nullptr;  // [rows, taps * hidden]
 };
 
 struct Limits {
@@ -46,14 +60,19 @@ struct Limits {
 
 class Forward {
  public:
+  // first_layer: which of the pages' layers is the model's first.
   Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool,
-          kv::PagePool& pages, Limits limits);
+          kv::PagePool& pages, Limits limits, int first_layer = 0);
   ~Forward();
 
   // Runs the batch; keys and values of its rows are written to their pages. No allocation.
   void run(const Batch& batch);
 
-  // Of the last batch. logits(i): [vocab], of logit_rows[i]. row_ok: false when a value of the row
+  // Projects features and writes keys and values of all layers; no attention, no logits.
+  void run_context(const ContextBatch& batch);
+
+  // Of the last batch. logits(i): [rows of the head], of
+  // logit_rows[i]. row_ok: false when a value of the row
   // was not finite (its results are void; other rows are not affected).
   std::span<const float> logits(int i) const;
   bool row_ok(int row) const {
@@ -65,6 +84,9 @@ class Forward {
 
  private:
   enum Phase { kQkv, kOutput, kGateUp, kDown, kPhases };  // matrix products of a layer
+  // Of a pass's turn-taking counters: the layers', then these.
+  int head_turn() const { return spec_.layers; }
+  int features_turn() const { return spec_.layers + 1; }
   struct Product {  // a matrix and where its output columns go
     const compute::PackedMatrix* matrix;
     float* out;  // [rows, stride]
@@ -83,9 +105,14 @@ class Forward {
 
   void run_thread(int thread);
   void run_layer(int thread, int layer_index);
+  void start(int rows, std::span<const Segment> segments);
+  void set_angles(int thread);
   void embed(int thread);
+  void project(int thread, const float* features);
+  void pair(int thread, const Layer& layer);
+  void run_context_thread(int thread, const ContextBatch& batch);
   void normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
-                 compute::Activations& out, std::span<const int32_t> pick);
+                 compute::Activations& out, std::span<const int32_t> pick, float* keep = nullptr);
   void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out,
            int batch_row);
   Range take_tiles(Phase phase, int layer, int64_t tiles, int64_t least);
@@ -93,6 +120,9 @@ class Forward {
                 const compute::Activations& x);
   void rotate_and_store(int thread, int layer, const Segment& segment, int first_row, int rows,
                         int kv_head);
+  void rotate_head(float* values, const std::vector<float>& norm, int row);
+  void store(int thread, int layer, const Segment& segment, int row, int kv_head, float* key,
+             const float* value);
   void rotate_and_store_long(int thread, int layer);
   void put_attended(int row, int head, int heads);
   void collect(int thread);
@@ -113,7 +143,9 @@ class Forward {
   ThreadPool& pool_;
   kv::PagePool& pages_;
   const Limits limits_;
-  const Batch* batch_ = nullptr;
+  const int first_layer_;
+  const Batch* batch_ = nullptr;  // null in run_context()
+  std::span<const Segment> segments_;
   int rows_ = 0;
   bool float_hidden_ = false,
        quant_hidden_ = false;  // which forms of activations the matrices read
@@ -121,7 +153,7 @@ class Forward {
   std::unique_ptr<std::atomic<uint8_t>[]> row_ok_;
   std::vector<AttentionItem> items_;
   std::unique_ptr<std::atomic<int>[]> next_item_;      // [layers]
-  std::unique_ptr<std::atomic<int64_t>[]> next_tile_;  // [layers + 1][kPhases]
+  std::unique_ptr<std::atomic<int64_t>[]> next_tile_;  // [layers + 2][kPhases]
   bool has_partials_ = false;
   bool has_long_segments_ = false;  // with several items a head
 };

@@ -19,6 +19,11 @@ int blocks_of(int64_t positions) {
   return static_cast<int>((positions + kAttentionBlock - 1) / kAttentionBlock);
 }
 
+// How many positions a row of the segment sees, its own included.
+int64_t seen_by(const Segment& segment, int row) {
+  return segment.position + (segment.is_block ? segment.rows : row - segment.first_row + 1);
+}
+
 }  // namespace
 
 void Forward::plan_attention() {
@@ -26,11 +31,11 @@ void Forward::plan_attention() {
   has_partials_ = has_long_segments_ = false;
   for (int l = 0; l < spec_.layers; ++l)
     next_item_[static_cast<size_t>(l)].store(0, std::memory_order_relaxed);
-  const auto segments = static_cast<int>(batch_->segments.size());
+  const auto segments = static_cast<int>(segments_.size());
   const bool few = segments * spec_.kv_heads < 4 * pool_.threads();
   int64_t partial = 0;
   for (int s = 0; s < segments; ++s) {
-    const Segment& segment = batch_->segments[static_cast<size_t>(s)];
+    const Segment& segment = segments_[static_cast<size_t>(s)];
     const int blocks = blocks_of(segment.position + segment.rows);
     const int64_t states = int64_t{segment.rows} * spec_.heads * blocks;
     const bool split = few && segment.rows <= kSplitRows && blocks > 2 * kSplitBlocks &&
@@ -42,7 +47,8 @@ void Forward::plan_attention() {
         for (int r = 0; r < segment.rows; r += kAttentionRows) {
           const int rows = std::min(kAttentionRows, segment.rows - r);
           items_.push_back({s, h, segment.first_row + r, rows, 0,
-                            blocks_of(segment.position + r + rows), is_long, -1});
+                            blocks_of(seen_by(segment, segment.first_row + r + rows - 1)), is_long,
+                            -1});
         }
         continue;
       }
@@ -75,21 +81,23 @@ void Forward::attend(int thread, int layer) {
 }
 
 const uint8_t* Forward::cells(const AttentionItem& item, int block, int layer) const {
-  const kv::Sequence& sequence = *batch_->segments[static_cast<size_t>(item.segment)].sequence;
-  return pages_.keys(sequence.pages()[static_cast<size_t>(block)], layer, item.kv_head);
+  const kv::Sequence& sequence = *segments_[static_cast<size_t>(item.segment)].sequence;
+  return pages_.keys(sequence.pages()[static_cast<size_t>(block)], first_layer_ + layer,
+                     item.kv_head);
 }
 
 // next: cells that the thread will most likely read after this item, or null.
 void Forward::attend_item(const AttentionItem& item, int layer, int thread, const uint8_t* next) {
   Buffers& b = *buffers_;
   Buffers::Thread& scratch = b.threads[static_cast<size_t>(thread)];
-  const Segment& segment = batch_->segments[static_cast<size_t>(item.segment)];
+  const Segment& segment = segments_[static_cast<size_t>(item.segment)];
   const int64_t d = spec_.head_dim;
   const int group = spec_.heads / spec_.kv_heads, queries = item.rows * group;
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const int all_blocks = blocks_of(segment.position + segment.rows);
   const compute::AttendBlock attend_block =
-      pages_.shape().cell_bytes == 4 ? kernels_.attend_block_f32 : kernels_.attend_block_f16;
+      pages_.shape().layer(first_layer_ + layer).cell_bytes == 4 ? kernels_.attend_block_f32
+                                                                 : kernels_.attend_block_f16;
   if (!item.is_long)
     rotate_and_store(thread, layer, segment, item.first_row, item.rows, item.kv_head);
   for (int i = 0; i < queries; ++i) {
@@ -104,8 +112,8 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread, cons
   for (int block = item.block_begin; block < item.block_end; ++block) {
     int first = queries;  // later rows see more: the rows that see this block are the last ones
     for (int i = queries; i-- > 0;) {
-      const int64_t position = segment.position + (item.first_row - segment.first_row) + i / group;
-      const int64_t seen = position + 1 - int64_t{block} * kAttentionBlock;
+      const int64_t seen =
+          seen_by(segment, item.first_row + i / group) - int64_t{block} * kAttentionBlock;
       if (seen <= 0) break;
       scratch.visible[static_cast<size_t>(i)] =
           static_cast<int>(std::min<int64_t>(seen, kAttentionBlock));
@@ -118,9 +126,10 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread, cons
                                : block + 1 < item.block_end ? cells(item, block + 1, layer)
                                                             : next;
     const auto at = static_cast<size_t>(first);
-    attend_block(&scratch.queries[at], queries - first, d, pages_.keys(page, layer, item.kv_head),
-                 pages_.values(page, layer, item.kv_head), &scratch.visible[at], scale, following,
-                 &scratch.part[at]);
+    attend_block(&scratch.queries[at], queries - first, d,
+                 pages_.keys(page, first_layer_ + layer, item.kv_head),
+                 pages_.values(page, first_layer_ + layer, item.kv_head), &scratch.visible[at],
+                 scale, following, &scratch.part[at]);
     for (int i = first; i < queries; ++i) {
       const AttentionState& part = scratch.part[static_cast<size_t>(i)];
       if (item.partial < 0) {
@@ -150,14 +159,14 @@ void Forward::merge_partials(int thread) {
   int unit = 0;
   for (const AttentionItem& item : items_) {
     if (item.partial < 0 || item.block_begin != 0) continue;  // one item of each (segment, head)
-    const Segment& segment = batch_->segments[static_cast<size_t>(item.segment)];
+    const Segment& segment = segments_[static_cast<size_t>(item.segment)];
     const int all_blocks = blocks_of(segment.position + segment.rows);
     for (int i = 0; i < item.rows * group; ++i) {
       if (unit++ % pool_.threads() != thread) continue;
       total.max = -std::numeric_limits<float>::infinity();
       total.sum = 0;
       std::fill_n(total.values, d, 0.0f);
-      const int seen = blocks_of(segment.position + i / group + 1);
+      const int seen = blocks_of(seen_by(segment, segment.first_row + i / group));
       for (int block = 0; block < seen; ++block)
         kernels_.attend_merge(
             total, b.partials[static_cast<size_t>(item.partial + int64_t{i} * all_blocks + block)],
@@ -167,6 +176,31 @@ void Forward::merge_partials(int thread) {
                                  (item.kv_head * group + i % group) * d);
       put_attended(item.first_row + i / group, item.kv_head * group + i % group, 1);
     }
+  }
+}
+
+// Attention outputs to the form that the output projection reads: at once where heads are whole
+// scale groups, else by collect() when all heads are done.
+void Forward::put_attended(int row, int head, int heads) {
+  Buffers& b = *buffers_;
+  const int64_t d = spec_.head_dim;
+  if (d % compute::kGroup == 0)
+    put(b.row(b.attended, row, b.q_width) + head * d, row, head * d, (head + heads) * d,
+        b.for_output, row);
+}
+
+void Forward::collect(int thread) {
+  Buffers& b = *buffers_;
+  const int64_t width = spec_.q_width();
+  const int64_t parts = width % compute::kGroup == 0 ? width / compute::kGroup : 1,
+                part = width / parts;
+  const Range range = split_range(rows_ * parts, pool_.threads(), thread);
+  for (int64_t u = range.begin; u < range.end;) {
+    const int row = static_cast<int>(u / parts);
+    const int64_t begin = u % parts, end = std::min(parts, begin + range.end - u);
+    put(b.row(b.attended, row, b.q_width) + begin * part, row, begin * part, end * part,
+        b.for_output, row);
+    u += end - begin;
   }
 }
 

@@ -31,11 +31,14 @@ struct Forward::Buffers {
   compute::AlignedBuffer attended;                // [rows, q_width]
   compute::AlignedBuffer gate, up;                // [rows, ffn]
   compute::AlignedBuffer logits;                  // [logit_rows, vocab]
-  compute::AlignedBuffer cosine, sine;            // [rows, rope pairs]
+  compute::AlignedBuffer embedded;                // [rows, hidden], where pairs_embedding
+  compute::AlignedBuffer context;  // [layers][2][rows, kv_width]: keys and values of context rows
+  compute::AlignedBuffer cosine, sine;  // [rows, rope pairs]
   compute::Activations for_layer, for_output, for_down, for_head;
+  compute::Activations for_features, for_pair;  // of drafters; for_pair: where pairs_embedding
 
   struct Thread {                                      // scratch of one thread
-    compute::AlignedBuffer normed;                     // [hidden or head_dim]
+    compute::AlignedBuffer normed;                     // [attention input or head_dim]
     compute::AlignedBuffer narrow;                     // [head_dim] float16
     std::vector<compute::AttentionState> total, part;  // [kAttentionRows * group]
     compute::AlignedBuffer total_values, part_values;  // [kAttentionRows * group, head_dim]

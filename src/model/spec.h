@@ -41,10 +41,13 @@ struct Spec {
   bool qk_norm = false;
   bool tied_head = false;
   bool interleaved_rope = false;  // q and k rows stored for pairs (2i, 2i+1): reordered at load
+  // Eagle3: the attention reads [norm(embedding of the token) ; hidden_norm(residual)].
+  bool pairs_embedding = false;
   Rope rope;
 
   int q_width() const { return heads * head_dim; }
   int kv_width() const { return kv_heads * head_dim; }
+  int attention_input() const { return pairs_embedding ? 2 * hidden : hidden; }
 };
 
 Result<Spec> spec_from_gguf(const formats::GgufFile& file);

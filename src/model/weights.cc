@@ -14,6 +14,7 @@ constexpr Names kNames[] = {
     {Part::kOutputNorm, false, "output_norm.weight", "model.norm.weight"},
     {Part::kAttentionNorm, true, "attn_norm.weight", "input_layernorm.weight"},
     {Part::kFfnNorm, true, "ffn_norm.weight", "post_attention_layernorm.weight"},
+    {Part::kHiddenNorm, true, "attn_norm_2.weight", "hidden_norm.weight"},
     {Part::kQ, true, "attn_q.weight", "self_attn.q_proj.weight"},
     {Part::kK, true, "attn_k.weight", "self_attn.k_proj.weight"},
     {Part::kV, true, "attn_v.weight", "self_attn.v_proj.weight"},

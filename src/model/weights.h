@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "formats/formats.h"
+#include "model/packer.h"
 #include "model/spec.h"
 
 namespace dspark::model {
@@ -18,6 +19,7 @@ enum class Part {
   kOutputNorm,  // of the model
   kAttentionNorm,
   kFfnNorm,
+  kHiddenNorm,  // of a layer whose attention reads [embedding ; hidden]
   kQ,
   kK,
   kV,
@@ -33,20 +35,26 @@ enum class Part {
   kDown
 };
 
-class WeightFile {
+// A decoder's tensors by part.
+class WeightSource : public TensorSource {
+ public:
+  // The tensor, or an error that names it when it is missing or of another shape.
+  virtual Result<const TensorView*> find(Part part, int layer, std::vector<int64_t> shape) = 0;
+};
+
+class WeightFile : public WeightSource {
  public:
   static Result<WeightFile> open(
       const std::filesystem::path& path);  // a GGUF file or a HF directory
 
   const Spec& spec() const { return spec_; }
-  const std::string& name() const { return name_; }
+  const std::string& name() const override { return name_; }
 
-  // The tensor, or an error that names it when it is missing or of another shape.
-  Result<const TensorView*> find(Part part, int layer, std::vector<int64_t> shape);
+  Result<const TensorView*> find(Part part, int layer, std::vector<int64_t> shape) override;
   // An error naming a tensor that no part asked for: leaving it out would change the model
   // silently.
   Status check_all_used() const;
-  void release(const TensorView& tensor) const;
+  void release(const TensorView& tensor) const override;
 
  private:
   std::string tensor_name(Part part, int layer) const;

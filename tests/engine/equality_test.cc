@@ -9,6 +9,7 @@
 
 #include "engine/support.h"
 #include "model/model.h"
+#include "sanitized.h"
 
 namespace dspark::engine {
 namespace {
@@ -89,7 +90,8 @@ TEST(Equality, TinyModelInEverySetting) {
   }
   std::vector<Setting> settings;
   for (const char* isa : {"auto", "avx2", "ref"}) {
-    if (compute::kernels(isa) == nullptr || (testing::sanitized() && isa == std::string("ref")))
+    if (compute::kernels(isa) == nullptr ||
+        (dspark::testing::kSanitized && isa == std::string("ref")))
       continue;
     for (int threads : {1, 2, 3})
       for (int concurrency : {1, 4, 32})
@@ -122,7 +124,7 @@ std::vector<Request> prompts(const std::filesystem::path& model, size_t count, s
 TEST(Equality, DefaultModelOnAHundredPrompts) {
   const auto model = default_model();
   if (model.empty()) GTEST_SKIP() << "the default model is not installed";
-  if (testing::sanitized()) GTEST_SKIP() << "too slow under a sanitizer";
+  if (dspark::testing::kSanitized) GTEST_SKIP() << "too slow under a sanitizer";
   if (testing::nightly()) {  // every combination, whole prompts
     std::vector<Setting> settings;
     for (const char* isa : {"auto", "avx2"})
@@ -147,7 +149,7 @@ TEST(Equality, DefaultModelOnAHundredPrompts) {
 TEST(Equality, DefaultModelOnRef) {
   const auto model = default_model();
   if (model.empty()) GTEST_SKIP() << "the default model is not installed";
-  if (testing::sanitized()) GTEST_SKIP() << "too slow under a sanitizer";
+  if (dspark::testing::kSanitized) GTEST_SKIP() << "too slow under a sanitizer";
   std::vector<Request> requests = prompts(model, 6, 10, 5);
   expect_equal(model, requests, {{"auto", 2, 6, 64, false}, {"ref", 2, 6, 64, true}});
 }

@@ -16,8 +16,7 @@ class RollbackTest : public ::testing::Test {
     auto loaded = load_model(engine::testing::tiny_model(), {}, pool_);
     CHECK(loaded.ok(), "{}", loaded.message());
     model_ = loaded.take();
-    const Spec& s = model_->spec;
-    pages_ = std::make_unique<kv::PagePool>(kv::Shape{s.layers, s.kv_heads, s.head_dim, 2}, 16);
+    pages_ = std::make_unique<kv::PagePool>(kv::Shape(model_->cache_layers()), 16);
     forward_ = std::make_unique<Forward>(*model_, *compute::kernels("auto"), pool_, *pages_,
                                          Limits{64, 64, 256});
   }

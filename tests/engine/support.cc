@@ -28,14 +28,6 @@ fs::path tiny_model() {
 
 fs::path default_model() { return dspark::testing::installed_model(); }
 
-bool sanitized() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return true;
-#else
-  return false;
-#endif
-}
-
 bool nightly() {
   const char* value = std::getenv("DSPARK_NIGHTLY");
   return value != nullptr && std::string(value) == "1";

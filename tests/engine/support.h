@@ -13,8 +13,7 @@ namespace dspark::engine::testing {
 std::filesystem::path tiny_model();
 // The default model; empty when it is not installed.
 std::filesystem::path default_model();
-bool sanitized();  // built with a sanitizer: long tests do less
-bool nightly();    // DSPARK_NIGHTLY=1: long tests do all
+bool nightly();  // DSPARK_NIGHTLY=1: long tests do all
 
 std::unique_ptr<Engine> make_engine(const std::filesystem::path& model, Options options);
 

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "lossless/toy.h"
+#include "sanitized.h"
 
 namespace dspark::verify::testing {
 namespace {
@@ -209,7 +210,7 @@ double sampled_fit(const Toy& t, const Rule& rule, const LengthRule& length, int
 TEST(ExactRules, SamplesCatchTheSameFaults) {
   // 20,000 texts over 9 cells: a text in 9 off by a tenth of its probability adds 22 to a statistic
   // of 8 +- 4, beyond the 1e-3 point (26) with a power of about 0.7; these faults move more.
-  const int texts = sanitized() ? 4000 : 20000;
+  const int texts = dspark::testing::kSanitized ? 4000 : 20000;
   const Toy t = toy(4, 3, 1);
   for (const Mode mode : {Mode::kRejection, Mode::kBlock}) {
     EXPECT_GT(sampled_fit(t, verifier_rule(mode), whole, texts), 1e-3);

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "lossless/toy.h"
+#include "sanitized.h"
 
 namespace {
 std::atomic<int64_t> allocations = 0;
@@ -75,7 +76,7 @@ TEST(Resources, PlanningTakesUnder50UsAndNoMemory) {
       best_us = std::min(best_us, elapsed_us(start));
     }
     EXPECT_EQ(allocations, before) << name;
-    if (!sanitized()) {
+    if (!dspark::testing::kSanitized) {
       EXPECT_LT(best_us, 50) << name;
     }
     std::printf("plan of %d requests x %d slots, %s: %.1f us, %d rows, %d slots evaluated\n",

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "lossless/toy.h"
+#include "sanitized.h"
 
 namespace dspark::verify::testing {
 namespace {
@@ -180,7 +181,7 @@ double worst_fit(Generator& generator, int texts) {
   return worst;
 }
 
-const int kTexts = sanitized() ? 20000 : 200000;
+const int kTexts = dspark::testing::kSanitized ? 20000 : 200000;
 constexpr int kFaultTexts = 200000;  // fewer would not show a small bias
 
 class Sampled : public ::testing::TestWithParam<std::tuple<Mode, const char*>> {};

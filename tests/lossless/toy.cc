@@ -150,12 +150,4 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   return most;
 }
 
-bool sanitized() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return true;
-#else
-  return false;
-#endif
-}
-
 }  // namespace dspark::verify::testing

@@ -78,6 +78,4 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
 // 5 times are merged. Impossible counts give 0.
 double goodness_of_fit(const std::vector<int64_t>& counts, const std::vector<double>& expected);
 
-bool sanitized();  // built with a sanitizer: long tests do less
-
 }  // namespace dspark::verify::testing

@@ -12,9 +12,8 @@ Runner::Runner(std::unique_ptr<model::Model> model, const compute::Kernels* kern
     : model_(std::move(model)), kernels_(kernels) {
   const model::Spec& s = model_->spec;
   const int64_t context = std::min<int64_t>(kContext, s.context);
-  pages_ = std::make_unique<kv::PagePool>(
-      kv::Shape{s.layers, s.kv_heads, s.head_dim, model_->all_float32() ? 4 : 2},
-      context / kv::kPositions + 1);
+  pages_ = std::make_unique<kv::PagePool>(kv::Shape(model_->cache_layers()),
+                                          context / kv::kPositions + 1);
   forward_ = std::make_unique<model::Forward>(*model_, *kernels_, pool_, *pages_,
                                               model::Limits{kRows, kRows, context});
 }

@@ -7,6 +7,7 @@
 #include "parity/fixture_json.h"
 #include "parity/runner.h"
 #include "sample/sample.h"
+#include "sanitized.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dspark::parity {
@@ -197,9 +198,8 @@ void check_smollm2(const std::filesystem::path& folder, const std::filesystem::p
   if (!tokens.ok()) return;
   check_tokenizer(folder, tokens.value(), report);
   check_template(folder, tokens.value(), report);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return;  // the numbers are the release build's to check; a sanitizer would take many minutes
-#endif
+  // The numbers are the release build's to check; a sanitizer would take many minutes.
+  if (testing::kSanitized) return;
   for (const bool exact : {false, true}) {
     auto runner = Runner::open(model, "auto", exact ? std::optional(DType::kF32) : std::nullopt);
     report.check(runner.ok(), runner.ok() ? "" : runner.message());

@@ -1,6 +1,7 @@
 // Chat templates against Jinja2's own output (tools/oracle/make_template_goldens.py), and the
 // bounds that keep an untrusted template from taking the machine.
 #include "tokenizer/chat_template.h"
+#include "sanitized.h"
 
 #include <gtest/gtest.h>
 
@@ -17,11 +18,7 @@ using nlohmann::ordered_json;
 
 constexpr int64_t kNowUnixS = 1721984461;
 // A bound for the product; a sanitizer's build runs the same steps many times slower.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr double kSoonSeconds = 20;
-#else
-constexpr double kSoonSeconds = 2;
-#endif
+constexpr double kSoonSeconds = testing::kSanitized ? 20 : 2;
 
 const std::string kFixtures = std::string(DSPARK_SOURCE_DIR) + "/tests/fixtures/";
 

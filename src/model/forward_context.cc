@@ -1,0 +1,71 @@
+// What only drafters do: rows that come from the target's features (spec B.2, B.6).
+#include <algorithm>
+
+#include "model/forward.h"
+#include "model/forward_buffers.h"
+
+namespace dspark::model {
+
+// x = features of the rows, projected. Ends before a barrier. features: [rows, taps * hidden]
+void Forward::project(int thread, const float* features) {
+  Buffers& b = *buffers_;
+  const int64_t width = model_.features.columns;
+  const Range range = split_range(rows_, pool_.threads(), thread);
+  for (int r = static_cast<int>(range.begin); r < range.end; ++r)
+    put(features + r * width, r, 0, width, b.for_features, r);
+  pool_.barrier();
+  const Product product[] = {{&model_.features, b.x.as<float>(), b.hidden, nullptr, nullptr}};
+  products(kOutput, features_turn(), product, b.for_features);
+}
+
+// What the attention of a layer reads where embeddings are paired with hidden rows.
+void Forward::pair(int thread, const Layer& layer) {
+  Buffers& b = *buffers_;
+  const Range range = split_range(rows_, pool_.threads(), thread);
+  const int64_t h = spec_.hidden;
+  float* pair = b.threads[static_cast<size_t>(thread)].normed.as<float>();
+  for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
+    kernels_.rms_norm(b.row(b.embedded, r, b.hidden), layer.attention_norm.data(), spec_.norm_eps,
+                      h, pair);
+    kernels_.rms_norm(b.row(b.x, r, b.hidden), layer.hidden_norm.data(), spec_.norm_eps, h,
+                      pair + h);
+    put(pair, r, 0, 2 * h, b.for_pair, r);
+  }
+}
+
+void Forward::run_context(const ContextBatch& batch) {
+  CHECK(!model_.context_norm.empty(), "a model without context rows");
+  start(batch.rows, batch.segments);
+  buffers_->for_features.reshape(rows_, model_.features.columns);
+  pool_.run([&](int thread) { run_context_thread(thread, batch); });
+}
+
+void Forward::run_context_thread(int thread, const ContextBatch& batch) {
+  Buffers& b = *buffers_;
+  set_angles(thread);
+  project(thread, batch.features);
+  pool_.barrier();
+  normalise(thread, b.x.as<float>(), rows_, model_.context_norm, b.for_layer, {});
+  pool_.barrier();
+  const auto cells = [&](int layer, int which) {
+    return b.context.as<float>() + (2 * layer + which) * int64_t{rows_} * b.kv_width;
+  };
+  for (int l = 0; l < spec_.layers; ++l) {
+    const Layer& layer = model_.layers[static_cast<size_t>(l)];
+    const Product both[] = {{&layer.k, cells(l, 0), b.kv_width, &layer.k_bias, nullptr},
+                            {&layer.v, cells(l, 1), b.kv_width, &layer.v_bias, nullptr}};
+    products(kQkv, l, both, b.for_layer);
+  }
+  pool_.barrier();
+  int turn = 0;
+  for (int l = 0; l < spec_.layers; ++l)
+    for (const Segment& segment : segments_)
+      for (int r = segment.first_row; r < segment.first_row + segment.rows; ++r) {
+        if (turn++ % pool_.threads() != thread) continue;
+        for (int h = 0; h < spec_.kv_heads; ++h)
+          store(thread, l, segment, r, h, cells(l, 0) + r * b.kv_width + h * spec_.head_dim,
+                cells(l, 1) + r * b.kv_width + h * spec_.head_dim);
+      }
+}
+
+}  // namespace dspark::model
