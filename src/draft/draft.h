@@ -1,0 +1,4 @@
+// Public header of the room draft: drafters and their checkpoints.
+#pragma once
+
+#include "draft/drafter_file.h"
