@@ -77,7 +77,7 @@ Status read_block(const formats::JsonConfig& config, DrafterConfig& out) {
 
 }  // namespace
 
-Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config) {
+Result<DrafterConfig> config_from_json(const formats::JsonConfig& config) {
   DSPARK_TRY(const Architecture* architecture, read_architecture(config));
   DrafterConfig out;
   out.kind = architecture->kind;
@@ -88,9 +88,6 @@ Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config) {
   out.target_layers = narrowed(layers);
   DSPARK_TRY(const std::vector<int64_t> taps, config.integers("target_layer_ids"));
   for (const int64_t tap : taps) out.target_layer_ids.push_back(narrowed(tap));
-  if (out.kind == Kind::kEagle3 && taps.size() != 5)
-    return fail("{}: key target_layer_ids: {} layers, expected 5 for Eagle3", config.name(),
-                taps.size());
   // Two keys that are ours: DeepSpec reads past them.
   DSPARK_TRY(out.tokenizer_fingerprint, config.string("tokenizer_fingerprint", std::string()));
   DSPARK_TRY(const int64_t candidates, config.integer("markov_candidates", 0));
@@ -102,7 +99,16 @@ Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config) {
     DSPARK_TRY(const int64_t length, config.integer("ttt_length"));
     out.ttt_length = narrowed(length);
   }
-  DSPARK_RETURN_IF_ERROR(check_config(out, config.name()));
+  return out;
+}
+
+Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config) {
+  DSPARK_TRY(DrafterConfig out, config_from_json(config));
+  if (out.kind == Kind::kEagle3 && out.taps() != 5)
+    return fail("{}: key target_layer_ids: {} layers, expected 5 for Eagle3", config.name(),
+                out.taps());
+  for (const char* key : {"draft_vocab_size", "quantization_config"})
+    if (config.has(key)) return fail("{}: key {}: not part of DeepSpec's form", config.name(), key);
   return out;
 }
 
