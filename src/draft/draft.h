@@ -2,3 +2,4 @@
 #pragma once
 
 #include "draft/drafter_file.h"
+#include "draft/drafter_write.h"
