@@ -1,0 +1,5 @@
+// Public header of the room draft: drafters, their checkpoints, and what comes out of them.
+#pragma once
+
+#include "draft/drafter.h"
+#include "draft/drafter_file.h"
