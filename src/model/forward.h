@@ -36,8 +36,8 @@ struct Batch {
   // Taps: residual streams to hand out. Layer -1 is the embedding output, l the output of decoder
   // layer l.
   std::span<const int> tap_layers = {};  // ascending
-  float* taps = nullptr;            // [rows, tap_layers, hidden]
-  float* normed = nullptr;          // [logit_rows, hidden]: what the head reads; may be null
+  float* taps = nullptr;                 // [rows, tap_layers, hidden]
+  float* normed = nullptr;               // [logit_rows, hidden]: what the head reads; may be null
   // Drafters whose attention pairs embeddings with hidden rows (Eagle3): where the residual stream
   // starts, as features to project or as it is. One of the two: [rows] pointers to [taps * hidden]
   // or [hidden] values.

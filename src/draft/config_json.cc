@@ -1,0 +1,100 @@
+#include "draft/config_json.h"
+
+#include <cstdlib>
+
+namespace dspark::draft {
+namespace {
+
+// 1e-06f as 1e-06, not as 9.999999974752427e-07.
+double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
+
+nlohmann::json rope_json(const model::Rope& rope) {
+  nlohmann::json json = {{"rope_type", "default"}, {"rope_theta", rope.theta}};
+  if (rope.scaling == model::RopeScaling::kNone) return json;
+  json["factor"] = rope.factor;
+  if (rope.scaling == model::RopeScaling::kLinear) {
+    json["rope_type"] = "linear";
+  } else if (rope.scaling == model::RopeScaling::kLlama3) {
+    json["rope_type"] = "llama3";
+    json["original_max_position_embeddings"] = rope.original_context;
+    json["low_freq_factor"] = rope.low_freq_factor;
+    json["high_freq_factor"] = rope.high_freq_factor;
+  } else {
+    json["rope_type"] = "yarn";
+    json["original_max_position_embeddings"] = rope.original_context;
+    json["beta_fast"] = rope.beta_fast;
+    json["beta_slow"] = rope.beta_slow;
+    if (rope.attention_factor > 0) json["attention_factor"] = rope.attention_factor;
+  }
+  return json;
+}
+
+void add_decoder(const model::Spec& spec, nlohmann::json& json) {
+  json["model_type"] = "qwen3";
+  json["hidden_act"] = "silu";
+  json["hidden_size"] = spec.hidden;
+  json["intermediate_size"] = spec.ffn;
+  json["num_hidden_layers"] = spec.layers;
+  json["layer_types"] =
+      std::vector<std::string>(static_cast<size_t>(spec.layers), "full_attention");
+  json["num_attention_heads"] = spec.heads;
+  json["num_key_value_heads"] = spec.kv_heads;
+  json["head_dim"] = spec.head_dim;
+  json["vocab_size"] = spec.vocab;
+  json["max_position_embeddings"] = spec.context;
+  json["rms_norm_eps"] = shortest(spec.norm_eps);
+  json["attention_bias"] = spec.qkv_bias;
+  json["attention_dropout"] = 0.0;
+  json["use_sliding_window"] = false;
+  json["sliding_window"] = nullptr;
+  json["rope_parameters"] = rope_json(spec.rope);
+  json["tie_word_embeddings"] = false;
+}
+
+void add_block(const DrafterConfig& config, nlohmann::json& json) {
+  json["block_size"] = config.block_size;
+  json["mask_token_id"] = config.mask_token_id;
+  json["num_anchors"] = 512;  // of training; the class wants one
+  json["markov_rank"] = config.markov_rank;
+  if (config.markov_rank > 0) json["markov_head_type"] = markov_head_name(config.markov_head);
+  json["enable_confidence_head"] = config.confidence_head;
+  if (config.confidence_head) json["confidence_head_with_markov"] = config.confidence_with_markov;
+  if (!config.anchor_predicts) json["sample_from_anchor"] = false;
+}
+
+}  // namespace
+
+const char* markov_head_name(MarkovHead head) {
+  switch (head) {
+    case MarkovHead::kNone:
+      return "none";
+    case MarkovHead::kVanilla:
+      return "vanilla";
+    case MarkovHead::kGated:
+      return "gated";
+    case MarkovHead::kRnn:
+      return "rnn";
+  }
+  return "?";
+}
+
+nlohmann::json config_to_json(const DrafterConfig& config) {
+  nlohmann::json json = nlohmann::json::object();
+  json["architectures"] = {config.kind == Kind::kBlock ? "Qwen3DSparkModel" : "Qwen3Eagle3Model"};
+  add_decoder(config.decoder, json);
+  json["num_target_layers"] = config.target_layers;
+  json["target_layer_ids"] = config.target_layer_ids;
+  if (config.kind == Kind::kBlock) {
+    add_block(config, json);
+  } else {
+    json["ttt_length"] = config.ttt_length;
+    json["step_loss_decay"] = 0.8;
+    json["draft_num_hidden_layers"] = config.decoder.layers;
+  }
+  if (!config.tokenizer_fingerprint.empty())
+    json["tokenizer_fingerprint"] = config.tokenizer_fingerprint;
+  if (config.candidates > 0) json["markov_candidates"] = config.candidates;
+  return json;
+}
+
+}  // namespace dspark::draft

@@ -1,0 +1,121 @@
+// Our own form: the keys become DeepSpec's config.json again, so that there is one reader of what
+// they mean.
+#include <cstring>
+
+#include "draft/config_check.h"
+#include "draft/dspark_keys.h"
+#include "draft/readers.h"
+
+namespace dspark::draft {
+namespace {
+
+constexpr std::string_view kPrefix = "dspark.";
+// Keys besides "version" and "architecture". One that is not here is an error: it would change what
+// the file means.
+constexpr std::string_view kKeys[] = {
+    "attention_bias",
+    "block_size",
+    "confidence_head_with_markov",
+    "draft_vocab_size",
+    "enable_confidence_head",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "markov_candidates",
+    "markov_head_type",
+    "markov_rank",
+    "mask_token_id",
+    "max_position_embeddings",
+    "model_type",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "num_target_layers",
+    "rms_norm_eps",
+    "rope_parameters.attention_factor",
+    "rope_parameters.beta_fast",
+    "rope_parameters.beta_slow",
+    "rope_parameters.factor",
+    "rope_parameters.high_freq_factor",
+    "rope_parameters.low_freq_factor",
+    "rope_parameters.original_max_position_embeddings",
+    "rope_parameters.rope_theta",
+    "rope_parameters.rope_type",
+    "sample_from_anchor",
+    "target_layer_ids",
+    "tokenizer_fingerprint",
+    "ttt_length",
+    "vocab_size",
+};
+
+bool known(std::string_view key) {
+  for (const std::string_view name : kKeys)
+    if (key == name) return true;
+  return false;
+}
+
+nlohmann::json json_of(const formats::GgufValue& value) {
+  return std::visit(
+      [](const auto& v) -> nlohmann::json {
+        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, formats::GgufArray>)
+          return std::visit([](const auto& items) { return nlohmann::json(items); }, v.items);
+        else
+          return v;
+      },
+      value);
+}
+
+Result<nlohmann::json> read_keys(const formats::GgufFile& file) {
+  DSPARK_TRY(const int64_t version, file.integer("dspark.version"));
+  if (version != kDsparkVersion)
+    return fail("{}: key dspark.version: {}, expected {}: this program is too old for the file",
+                file.name(), version, kDsparkVersion);
+  DSPARK_TRY(const std::string architecture, file.string("dspark.architecture"));
+  nlohmann::json json = {{"architectures", {architecture}}};
+  for (const auto& [key, value] : file.metadata()) {
+    if (!key.starts_with(kPrefix)) continue;
+    const std::string name = key.substr(kPrefix.size());
+    if (name == "version" || name == "architecture") continue;
+    if (!known(name))
+      return fail("{}: key {} is unknown in version {} of the form", file.name(),
+                  formats::shown(key), kDsparkVersion);
+    const size_t dot = name.find('.');
+    if (dot == std::string::npos)
+      json[name] = json_of(value);
+    else
+      json[name.substr(0, dot)][name.substr(dot + 1)] = json_of(value);
+  }
+  return json;
+}
+
+Status read_d2t(const formats::GgufFile& file, DrafterConfig& config) {
+  const TensorView* tensor = file.find(kD2tTensor);
+  if (tensor == nullptr) return {};
+  if (tensor->type != DType::kI32 || tensor->shape.size() != 1)
+    return fail("{}: tensor d2t: {} of {} dimensions, expected i32 of one", file.name(),
+                dtype_info(tensor->type).name, tensor->shape.size());
+  config.d2t.resize(static_cast<size_t>(tensor->values()));
+  std::memcpy(config.d2t.data(), tensor->data, tensor->bytes);
+  return {};
+}
+
+}  // namespace
+
+Result<DrafterConfig> config_from_dspark(const formats::GgufFile& file) {
+  DSPARK_TRY(const nlohmann::json json, read_keys(file));
+  std::string text;
+  try {
+    text = json.dump();
+  } catch (const nlohmann::json::exception&) {
+    return fail("{}: a metadata value under dspark. is not UTF-8", file.name());
+  }
+  DSPARK_TRY(const auto parsed, formats::JsonConfig::parse(text, file.name()));
+  DSPARK_TRY(DrafterConfig config, config_from_json(parsed));
+  DSPARK_TRY(const int64_t draft_vocab, parsed.integer("draft_vocab_size"));
+  config.draft_vocab = narrowed(draft_vocab);
+  DSPARK_RETURN_IF_ERROR(read_d2t(file, config));
+  return config;
+}
+
+}  // namespace dspark::draft
