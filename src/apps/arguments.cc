@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
 
 #include "apps/model_path.h"
@@ -142,6 +143,11 @@ engine::Options EngineArguments::to_options() const {
   if (prefill_chunk > 0) options.prefill_chunk = prefill_chunk;
   options.context = context;
   options.cache_bytes = static_cast<size_t>(cache_mb) << 20;
+  options.drafter = drafter;
+  options.planner = planner;
+  if (!verify.empty()) options.verify = verify::parse_mode(verify).take();
+  if (draft_max >= 0) options.draft_max = draft_max;
+  options.draft_candidates = draft_candidates;
   return options;
 }
 
@@ -181,14 +187,53 @@ void add_memory(CLI::App& app, EngineArguments& arguments) {
       ->type_name("N");
 }
 
-void add_speculation(CLI::App& app) {
-  const auto only = [&](const char* name, const char* value, const char* description) {
-    allow_words(app.add_option_function<std::string>(
-                    name, [](const std::string&) {}, description),
-                {value});
+void add_speculation(CLI::App& app, EngineArguments& arguments) {
+  constexpr const char* kGroup = "Speculation";
+  const auto parsed = [](auto parse) {
+    return CLI::Validator(
+        [parse](std::string& text) {
+          const auto value = parse(text);
+          return value.ok() ? std::string() : value.message();
+        },
+        "");
   };
-  only("--drafter", "none", "This build runs the target alone");
-  only("--planner", "off", "Without a drafter nothing is planned");
+  app.add_option("--drafter", arguments.drafter,
+                 "A drafter's GGUF file or directory, ngram, or none (default)")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            std::error_code error;
+            if (text == "none" || text == "ngram" || std::filesystem::exists(text, error))
+              return std::string();
+            return fmt::format("no file or directory is called '{}'; the nearest word is {}", text,
+                               nearest_word(text, {"ngram", "none"}));
+          },
+          ""))
+      ->type_name("PATH")
+      ->group(kGroup);
+  app.add_option("--planner", arguments.planner,
+                 "How many drafts are verified: auto (default), off, fixed:N, threshold:P, causal, "
+                 "lagged, global")
+      ->check(parsed([](const std::string& text) -> Result<verify::PlannerSpec> {
+        if (text == "auto") return verify::PlannerSpec{};
+        return verify::parse_planner(text);
+      }))
+      ->type_name("P")
+      ->group(kGroup);
+  app.add_option("--verify", arguments.verify,
+                 "greedy, coupled (default), rejection or block; text is the same with and without "
+                 "drafts in the first two, equally distributed in the others")
+      ->check(parsed([](const std::string& text) { return verify::parse_mode(text); }))
+      ->type_name("MODE")
+      ->group(kGroup);
+  app.add_option("--draft-max", arguments.draft_max, "Most drafts of a cycle")
+      ->check(whole_number(0, 1024))
+      ->type_name("N")
+      ->group(kGroup);
+  app.add_option("--draft-candidates", arguments.draft_candidates,
+                 "Tokens of a slot that the Markov head corrects; 0: all")
+      ->check(whole_number(0, 1 << 22))
+      ->type_name("N")
+      ->group(kGroup);
 }
 
 }  // namespace dspark::apps

@@ -36,6 +36,11 @@ struct EngineArguments {
   int prefill_chunk = 0;  // 0: the engine's own default
   int64_t context = 0;
   int64_t cache_mb = 0;
+  std::string drafter = "none";  // as given: file, directory, "ngram" or "none"
+  std::string planner = "auto";
+  std::string verify;  // empty: coupled
+  int draft_max = -1;  // -1: the drafter's own
+  int draft_candidates = -1;
 
   engine::Options to_options() const;
 };
@@ -45,7 +50,7 @@ void add_model(CLI::App& app, std::string& model);
 void add_engine(CLI::App& app, EngineArguments& arguments);
 // --prefill-chunk, --context, --cache-mb.
 void add_memory(CLI::App& app, EngineArguments& arguments);
-// --drafter and --planner, which have one value each in a build without drafters.
-void add_speculation(CLI::App& app);
+// --drafter, --planner, --verify, --draft-max, --draft-candidates.
+void add_speculation(CLI::App& app, EngineArguments& arguments);
 
 }  // namespace dspark::apps

@@ -88,7 +88,7 @@ Command add_bench(CLI::App& program) {
   auto arguments = std::make_shared<BenchArguments>();
   add_engine(*app, arguments->engine);
   add_memory(*app, arguments->engine);
-  add_speculation(*app);
+  add_speculation(*app, arguments->engine);
   CLI::Option* suite = app->add_option("--suite", arguments->suite, "What to measure")->required();
   allow_words(suite, {"decode", "width", "long"});
   app->add_option("--json", arguments->json_file, "Write the measurements as JSON")

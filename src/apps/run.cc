@@ -169,7 +169,7 @@ Command add_run(CLI::App& program) {
   auto biases = std::make_shared<std::vector<std::string>>();
   add_engine(*app, run->engine);
   add_memory(*app, run->engine);
-  add_speculation(*app);
+  add_speculation(*app, run->engine);
   add_input_output(*app, *run);
   add_sampling(*app, *run, biases);
   return {app, [app, run, biases]() -> int {

@@ -101,11 +101,11 @@ Json RunReport::summary(const engine::Info& info) const {
   const double wall = wall_ms();
   return {
       {"model", info.model},
-      {"drafter", "none"},
+      {"drafter", info.drafter},
       {"isa", info.isa},
       {"threads", info.threads},
-      {"planner", "off"},
-      {"verify", settings_.sampled ? "coupled" : "greedy"},
+      {"planner", info.planner},
+      {"verify", info.verify == "coupled" && !settings_.sampled ? "greedy" : info.verify},
       {"concurrency", settings_.concurrency},
       {"requests", requests_},
       {"prompt_tokens", prompt_tokens_},

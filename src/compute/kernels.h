@@ -45,6 +45,8 @@ struct Kernels {
   // out = gate * sigmoid(gate) * up, [n]. In place allowed.
   void (*silu_multiply)(const float* gate, const float* up, int64_t n, float* out);
 
+  // Sum of a[i] * b[i], [n].
+  float (*dot)(const float* a, const float* b, int64_t n);
   // x += y, [n].
   void (*add)(float* x, const float* y, int64_t n);
 

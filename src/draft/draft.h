@@ -1,5 +1,6 @@
-// Public header of the room draft: drafters and their checkpoints.
+// Public header of the room draft: drafters, their checkpoints, and what comes out of them.
 #pragma once
 
+#include "draft/drafter.h"
 #include "draft/drafter_file.h"
 #include "draft/drafter_write.h"

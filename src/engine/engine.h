@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "base/base.h"
 #include "sample/sample.h"
 #include "tokenizer/tokenizer.h"
+#include "verify/verify.h"
 
 namespace dspark::engine {
 
@@ -29,7 +31,8 @@ struct Request {
   int max_tokens = 512;           // >= 1
   bool ignore_eos = false;        // stop tokens do not end it
   std::vector<std::string> stop;  // text that ends it; not part of the text, non-empty strings
-  int logprobs = 0;               // n > 0: the n most likely tokens at every place, and the chosen
+  int draft_max = std::numeric_limits<int>::max();  // most slots drafted a cycle; 0: no drafting
+  int logprobs = 0;  // n > 0: the n most likely tokens at every place, and the chosen
 };
 
 // One target step of a request after its prefill: slots drafted, draft rows verified, accepted.
@@ -72,6 +75,13 @@ struct Options {
   size_t cache_bytes = 0;         // key/value cache; 0: a quarter of the machine's memory at most
   bool pin_threads = false;
   std::function<void(size_t done_bytes, size_t total_bytes)> load_progress;
+
+  // Speculation. drafter: "" or "none", "ngram", a GGUF file or a Hugging Face directory.
+  std::string drafter;
+  std::string planner = "auto";  // see verify::parse_planner; auto: the best that the mode allows
+  verify::Mode verify = verify::Mode::kCoupled;  // at temperature 0 that is greedy
+  int draft_max = std::numeric_limits<int>::max();
+  int draft_candidates = -1;  // see draft::DrafterOptions
 };
 
 // What the engine is; fixed after load.
@@ -85,13 +95,20 @@ struct Info {
           head_weights = 0;   // values in the layers' matrices, in the output head
   size_t position_bytes = 0;  // cache bytes of one position
   double load_ms = 0;
+  std::string drafter = "none", planner = "off", verify;
+  int draft_slots = 0;       // most drafts of a cycle; 0 without a drafter
+  size_t drafter_bytes = 0;  // its packed matrices, borrowed ones not counted
 };
 
 // Rows and time of the last step; for bench and metrics.
 struct StepStats {
   int rows = 0, requests = 0, logit_rows = 0;
-  double ms = 0;          // the whole step
-  double forward_ms = 0;  // the model's part
+  double ms = 0;                                // the whole step
+  double forward_ms = 0;                        // the target's part
+  double draft_ms = 0;                          // drafting, context rows included
+  double plan_ms = 0;                           // verify lengths
+  double verify_ms = 0;                         // acceptance and sampling
+  int drafted = 0, verified = 0, accepted = 0;  // slots, of all requests
 };
 
 // Mean negative log-likelihood and the most likely next tokens, for `score`.
@@ -114,7 +131,10 @@ class Engine {
   // out of range, more positions than the context or the cache holds).
   Result<RequestId> submit(Request request, Callbacks callbacks);
   void cancel(RequestId id);  // finishes it now as kCancelled; unknown ids are ignored
-  bool step();                // one step; false when nothing was left to do
+  // Most slots drafted a cycle from the next step on; 0 switches drafting off, and it may be
+  // switched on again. Never changes the text. Unknown ids are ignored.
+  void set_draft_max(RequestId id, int slots);
+  bool step();  // one step; false when nothing was left to do
   bool idle() const;
   const StepStats& last_step() const;
 

@@ -76,6 +76,7 @@ ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
       tokenizer_(tokenizer),
       sampler_(request_.sampling, request_.prompt_ids, vocab),
       sequence_(pages),
+      tokens_(request_.prompt_ids),
       text_(tokenizer, request_.stop) {}
 
 int64_t ActiveRequest::positions_needed(int64_t context) const {
@@ -83,9 +84,17 @@ int64_t ActiveRequest::positions_needed(int64_t context) const {
   return std::min<int64_t>(prompt_rows() + request_.max_tokens - 1, context);
 }
 
-int32_t ActiveRequest::token_at(int64_t position) const {
-  return position < prompt_rows() ? request_.prompt_ids[static_cast<size_t>(position)]
-                                  : completion_.ids[static_cast<size_t>(position - prompt_rows())];
+std::span<const int32_t> ActiveRequest::stop_ids() const {
+  if (request_.ignore_eos) return {};
+  return tokenizer_.stop_ids();
+}
+
+int ActiveRequest::draft_room(int64_t context) const {
+  const int64_t anchor = static_cast<int64_t>(tokens_.size()) - 1;
+  const int64_t tokens_left =
+      int64_t{request_.max_tokens} - static_cast<int64_t>(completion_.ids.size());
+  return static_cast<int>(
+      std::clamp<int64_t>(std::min(tokens_left - 1, context - 1 - anchor), 0, request_.draft_max));
 }
 
 void ActiveRequest::advance(std::span<const float> logits, int64_t context) {
@@ -93,19 +102,30 @@ void ActiveRequest::advance(std::span<const float> logits, int64_t context) {
   const Result<int32_t> chosen = sampler_.choose(logits, position);
   if (!chosen.ok())
     return finish(Finish::kError, fmt::format("position {}: {}", position, chosen.message()));
-  const int32_t id = chosen.value();
+  first_id_ = Clock::now();
+  take(chosen.value(), logits, context);
+}
+
+void ActiveRequest::commit(const Cycle& cycle, const verify::Verdict& verdict,
+                           std::span<const std::span<const float>> rows, int64_t context) {
+  completion_.cycles.push_back(cycle);
+  for (int i = 0; i < verdict.accepted && !finished_; ++i)
+    take(draft_.block.ids[static_cast<size_t>(i)], rows[static_cast<size_t>(i)], context);
+  if (verdict.next >= 0 && !finished_)
+    take(verdict.next, rows[static_cast<size_t>(verdict.accepted)], context);
+}
+
+// A token that is now part of the answer. logits: the row that it was chosen from.
+void ActiveRequest::take(int32_t id, std::span<const float> logits, int64_t context) {
+  const auto position = static_cast<int64_t>(tokens_.size());
   sampler_.push(id);
   last_id_ = Clock::now();
-  if (completion_.ids.empty())
-    first_id_ = last_id_;
-  else
-    completion_.cycles.push_back({});
+  tokens_.push_back(id);
   completion_.ids.push_back(id);
   if (request_.logprobs > 0)
     completion_.logprobs.push_back(sample::top_logprobs(logits, id, request_.logprobs));
-  const std::vector<int32_t>& stops = tokenizer_.stop_ids();
-  if (!request_.ignore_eos && std::binary_search(stops.begin(), stops.end(), id))
-    return finish(Finish::kStop);
+  const auto stops = stop_ids();
+  if (std::find(stops.begin(), stops.end(), id) != stops.end()) return finish(Finish::kStop);
   if (text_.push(id)) return finish(Finish::kStop);
   if (static_cast<int>(completion_.ids.size()) >= request_.max_tokens || position >= context)
     return finish(Finish::kLength);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "draft/draft.h"
 #include "engine/engine.h"
 #include "kv/kv.h"
 
@@ -37,6 +38,21 @@ class TextBuilder {
   bool ended_ = false;
 };
 
+// What speculation keeps of a request.
+struct DraftState {
+  std::unique_ptr<draft::RequestState> drafter;
+  // Features of committed rows that the drafter has not taken in, the newest among them; the first
+  // is of position drafter_rows.
+  std::vector<float> pending;  // [pending_rows or more, taps * hidden]
+  int pending_rows = 0;
+  int64_t drafter_rows = 0;
+  draft::Block block;                        // of this cycle; empty: none was drafted
+  std::vector<double> confidence, survival;  // [block], calibrated
+  std::vector<double> past_survival[2];      // of the step before, and of that before it
+  int verify_length = 0;
+  bool off = false;  // drafting ended: a draft was not finite
+};
+
 class ActiveRequest {
  public:
   ActiveRequest(RequestId id, Request request, Callbacks callbacks,
@@ -45,18 +61,31 @@ class ActiveRequest {
   RequestId id() const { return id_; }
   kv::Sequence& sequence() { return sequence_; }
   const kv::Sequence& sequence() const { return sequence_; }
-  int64_t positions_needed(int64_t context) const;  // rows that its cache must hold at most
+  // Rows that its cache must hold at most.
+  int64_t positions_needed(int64_t context) const;
 
   // The rows it can bring to a step: the rest of its prompt, or its last token.
   bool prefilling() const { return sequence_.length() < prompt_rows(); }
   int64_t rows_ready() const { return prefilling() ? prompt_rows() - sequence_.length() : 1; }
-  int32_t token_at(int64_t position) const;
+  int32_t token_at(int64_t position) const { return tokens_[static_cast<size_t>(position)]; }
+  std::span<const int32_t> tokens() const { return tokens_; }  // prompt and answer so far
+  // Tokens that end it.
+  std::span<const int32_t> stop_ids() const;
+  sample::Sampler& sampler() { return sampler_; }
+  DraftState& draft() { return draft_; }
+  // Most slots worth drafting: as many tokens may still come besides the bonus token.
+  int draft_room(int64_t context) const;
+  void set_draft_max(int slots) { request_.draft_max = slots; }
 
   void start(Clock::time_point now) { started_ = now; }
   bool started() const { return started_ != Clock::time_point{}; }
 
-  // The logits of its last row, after the row was committed. Chooses and takes in the next token.
+  // The logits of its prompt's last row. Chooses and takes in the first token.
   void advance(std::span<const float> logits, int64_t context);
+  // A cycle: takes in the accepted drafts and the next token. rows: the target's logits after the
+  // anchor and each draft.
+  void commit(const Cycle& cycle, const verify::Verdict& verdict,
+              std::span<const std::span<const float>> rows, int64_t context);
   void finish(Finish finish, std::string error = {});
   bool finished() const { return finished_; }
 
@@ -65,6 +94,7 @@ class ActiveRequest {
 
  private:
   int64_t prompt_rows() const { return static_cast<int64_t>(request_.prompt_ids.size()); }
+  void take(int32_t id, std::span<const float> logits, int64_t context);
 
   RequestId id_;
   Request request_;
@@ -72,6 +102,8 @@ class ActiveRequest {
   const tokenizer::Tokenizer& tokenizer_;
   sample::Sampler sampler_;
   kv::Sequence sequence_;
+  std::vector<int32_t> tokens_;
+  DraftState draft_;
   TextBuilder text_;
   Completion completion_;
   size_t reported_ids_ = 0;

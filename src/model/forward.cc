@@ -132,9 +132,9 @@ void Forward::run(const Batch& batch) {
   batch_ = &batch;
   start(static_cast<int>(batch.tokens.size()), batch.segments);
   CHECK(batch.logit_rows.size() <= static_cast<size_t>(limits_.logit_rows));
-  CHECK(spec_.pairs_embedding == (batch.features != nullptr || batch.hidden != nullptr));
+  CHECK(spec_.pairs_embedding == (!batch.features.empty() || !batch.hidden.empty()));
   if (spec_.pairs_embedding) buffers_->for_pair.reshape(rows_, spec_.attention_input());
-  if (batch.features != nullptr) buffers_->for_features.reshape(rows_, model_.features.columns);
+  if (!batch.features.empty()) buffers_->for_features.reshape(rows_, model_.features.columns);
   buffers_->for_output.reshape(rows_, spec_.q_width());
   buffers_->for_down.reshape(rows_, spec_.ffn);
   buffers_->for_head.reshape(static_cast<int>(batch.logit_rows.size()), spec_.hidden);
@@ -146,7 +146,7 @@ void Forward::run(const Batch& batch) {
 void Forward::run_thread(int thread) {
   set_angles(thread);
   embed(thread);
-  if (batch_->features != nullptr) project(thread, batch_->features);
+  if (!batch_->features.empty()) project(thread, batch_->features);
   tap(thread, -1);
   pool_.barrier();
   for (int l = 0; l < spec_.layers; ++l) run_layer(thread, l);
@@ -226,9 +226,8 @@ void Forward::embed(int thread) {
   for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
     float* out = b.row(spec_.pairs_embedding ? b.embedded : b.x, r, b.hidden);
     compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)], out);
-    if (batch_->hidden != nullptr)
-      std::copy_n(batch_->hidden + int64_t{r} * spec_.hidden, spec_.hidden,
-                  b.row(b.x, r, b.hidden));
+    if (!batch_->hidden.empty())
+      std::copy_n(batch_->hidden[static_cast<size_t>(r)], spec_.hidden, b.row(b.x, r, b.hidden));
   }
 }
 

@@ -35,21 +35,20 @@ struct Batch {
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending
   // Taps: residual streams to hand out. Layer -1 is the embedding output, l the output of decoder
   // layer l.
-  std::span<const int> tap_layers;  // ascending
-  float* taps = nullptr;            // [rows, tap_layers, hidden]
-  float* normed = nullptr;          // [logit_rows, hidden]: what the head reads; may be null
+  std::span<const int> tap_layers = {};  // ascending
+  float* taps = nullptr;                 // [rows, tap_layers, hidden]
+  float* normed = nullptr;               // [logit_rows, hidden]: what the head reads; may be null
   // Drafters whose attention pairs embeddings with hidden rows (Eagle3): where the residual stream
-  // starts, as features to project or as it is. One of the two, [rows, taps * hidden] or [rows,
-  // hidden].
-  const float* features = nullptr;
-  const float* hidden = nullptr;
+  // starts, as features to project or as it is. One of the two: [rows] pointers to [taps * hidden]
+  // or [hidden] values.
+  std::span<const float* const> features = {};
+  std::span<const float* const> hidden = {};
 };
 
 // Rows of which a drafter's layers keep only keys and values (spec B.2).
 struct ContextBatch {
-  std::span<const Segment> segments;  // cover all rows, in order
-  int rows = 0;
-  const float* features = nullptr;  // [rows, taps * hidden]
+  std::span<const Segment> segments;       // cover all rows, in order
+  std::span<const float* const> features;  // [rows]: pointers to [taps * hidden] values
 };
 
 struct Limits {
@@ -108,7 +107,7 @@ class Forward {
   void start(int rows, std::span<const Segment> segments);
   void set_angles(int thread);
   void embed(int thread);
-  void project(int thread, const float* features);
+  void project(int thread, std::span<const float* const> features);
   void pair(int thread, const Layer& layer);
   void run_context_thread(int thread, const ContextBatch& batch);
   void normalise(int thread, const float* x, int rows, const std::vector<float>& weight,

@@ -6,13 +6,13 @@
 
 namespace dspark::model {
 
-// x = features of the rows, projected. Ends before a barrier. features: [rows, taps * hidden]
-void Forward::project(int thread, const float* features) {
+// x = features of the rows, projected. Ends before a barrier.
+void Forward::project(int thread, std::span<const float* const> features) {
   Buffers& b = *buffers_;
   const int64_t width = model_.features.columns;
   const Range range = split_range(rows_, pool_.threads(), thread);
   for (int r = static_cast<int>(range.begin); r < range.end; ++r)
-    put(features + r * width, r, 0, width, b.for_features, r);
+    put(features[static_cast<size_t>(r)], r, 0, width, b.for_features, r);
   pool_.barrier();
   const Product product[] = {{&model_.features, b.x.as<float>(), b.hidden, nullptr, nullptr}};
   products(kOutput, features_turn(), product, b.for_features);
@@ -35,7 +35,7 @@ void Forward::pair(int thread, const Layer& layer) {
 
 void Forward::run_context(const ContextBatch& batch) {
   CHECK(!model_.context_norm.empty(), "a model without context rows");
-  start(batch.rows, batch.segments);
+  start(static_cast<int>(batch.features.size()), batch.segments);
   buffers_->for_features.reshape(rows_, model_.features.columns);
   pool_.run([&](int thread) { run_context_thread(thread, batch); });
 }

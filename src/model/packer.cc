@@ -21,7 +21,9 @@ Status Packer::add(const TensorView& view, std::optional<DType> wanted, PackedMa
       (!compute::is_float_type(type) && view.columns() % compute::kGroup != 0))
     return fail("{}: tensor {}: rows of {} values cannot be {} (blocks of {})", source_->name(),
                 view.name, view.columns(), dtype_info(type).name, dtype_info(type).block_values);
-  *out = {type, view.rows(), view.columns(), nullptr};
+  const int64_t rows =
+      order.picked.empty() ? view.rows() : static_cast<int64_t>(order.picked.size());
+  *out = {type, rows, view.columns(), nullptr};
   jobs_.push_back({&view, out, order, bytes_});
   bytes_ += (out->bytes() + 63) / 64 * 64;
   return {};
@@ -61,8 +63,9 @@ Status Packer::pack_one(const Job& job, ThreadPool& pool) const {
         const int64_t row = t * kTileRows + lane;
         rows[lane] = nullptr;
         if (row >= m.rows) continue;
-        const int64_t from =
-            head_rows > 0 ? half_split_source(row, head_rows, job.order.rotated) : row;
+        const int64_t from = !job.order.picked.empty() ? job.order.picked[static_cast<size_t>(row)]
+                             : head_rows > 0 ? half_split_source(row, head_rows, job.order.rotated)
+                                             : row;
         rows[lane] = view.data + static_cast<size_t>(from) * stored_bytes;
         if (!convert) continue;
         dequantise(view.type, rows[lane], values.data(), values.size());

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,11 +23,13 @@ class TensorSource {
   virtual void release(const TensorView& tensor) const = 0;
 };
 
-// Rows of a matrix whose heads' rotary pairs are stored as (2i, 2i + 1) and packed as (i, i +
-// rotated / 2).
+// Which stored row becomes which packed one.
 struct RowOrder {
-  int heads = 0;  // 0: rows as stored
+  // Heads whose rotary pairs are stored as (2i, 2i + 1) and packed as (i, i + rotated / 2); 0:
+  // none.
+  int heads = 0;
   int rotated = 0;
+  std::span<const int32_t> picked = {};  // packed row i is stored row picked[i]; empty: all rows
 };
 // Source row of output row `row` of heads of head_rows rows.
 int64_t half_split_source(int64_t row, int64_t head_rows, int64_t rotated);

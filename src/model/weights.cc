@@ -36,6 +36,16 @@ bool may_be_left_out(const Spec& spec, const std::string& name) {
          (spec.tied_head && name == "lm_head.weight");
 }
 
+}  // namespace
+
+const char* layer_part_name(Part part) {
+  for (const Names& names : kNames)
+    if (names.part == part) return names.hf;
+  CHECK(false);
+}
+
+namespace {
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }

@@ -35,6 +35,9 @@ enum class Part {
   kDown
 };
 
+// A layer's tensor as Hugging Face names it, without the layer: "self_attn.q_proj.weight".
+const char* layer_part_name(Part part);
+
 // A decoder's tensors by part.
 class WeightSource : public TensorSource {
  public:

@@ -54,6 +54,13 @@ class Sampler {
   // the argmax alone at temperature 0. Errors as choose(). logits, probs: [vocab_size].
   Status distribution(std::span<const float> logits, std::span<float> probs);
 
+  // The same of a row that has logits for a few tokens only and -inf for all others; ids are
+  // distinct, and probs[i] is that of ids[i]. ids, logits, probs: [n], n >= 1.
+  Result<int32_t> choose(std::span<const int32_t> ids, std::span<const float> logits,
+                         int64_t position);
+  Status distribution(std::span<const int32_t> ids, std::span<const float> logits,
+                      std::span<float> probs);
+
   void push(int32_t id);  // the token was committed (or is assumed, for rows further on)
   void pop(int32_t id);   // takes the last push back
 
@@ -72,6 +79,10 @@ class Sampler {
   bool adjusts_logits() const;
   std::span<const float> adjusted(std::span<const float> logits);
   Result<Filtered> filter(std::span<const float> logits);
+  // Of a sparse row: kept_ holds the kept tokens; the likeliest one's key.
+  Result<uint64_t> filter(std::span<const int32_t> ids, std::span<const float> logits);
+  float adjusted(int32_t id, float logit) const;
+  double least_scaled() const;
 
   Params params_;
   int32_t vocab_size_;

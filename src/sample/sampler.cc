@@ -74,6 +74,12 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits) {
   return adjusted_;
 }
 
+// min-p keeps a prefix of the order of likelihood that the other filters' renormalising can't
+// change, so it may be applied last, token by token.
+double Sampler::least_scaled() const {
+  return params_.min_p > 0 ? real_log(static_cast<double>(params_.min_p)) : -kInfinity;
+}
+
 Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
   CHECK(logits.size() == static_cast<size_t>(vocab_size_), "{} logits of a vocabulary of {}",
         logits.size(), vocab_size_);
@@ -84,9 +90,7 @@ Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
   if (params_.temperature == 0 || params_.top_k == 1) return row;
 
   row.top_alone = false;
-  // min-p keeps a prefix of the order of likelihood that the other filters' renormalising can't
-  // change, so it may be applied last, token by token.
-  if (params_.min_p > 0) row.least_scaled = real_log(static_cast<double>(params_.min_p));
+  row.least_scaled = least_scaled();
   const float largest = logits[static_cast<size_t>(top)];
   const bool by_rank = params_.top_k > 0 && params_.top_k < vocab_size_;
   if (by_rank) keep_top_k(logits, largest, static_cast<size_t>(params_.top_k), kept_);

@@ -7,9 +7,11 @@
 //   survival.h    confidences, calibration and its fitting (STS)
 //   metrics.h     accept length and rates; how true confidences are
 //   planner.h     verify lengths for the requests of a step
+//   builtin_cost.h  what rows cost where nothing was measured
 #pragma once
 
 #include "verify/acceptance.h"
+#include "verify/builtin_cost.h"
 #include "verify/metrics.h"
 #include "verify/mode.h"
 #include "verify/planner.h"

@@ -41,8 +41,10 @@ class Usage(ProgramTest):
             (["run", "--isa", "avx215"], "avx2"),
             (["run", "--isa", "AVX512"], "avx512"),
             (["run", "--quantize", "q4_2"], "q4_0"),
-            (["run", "--drafter", "ngram"], "none"),
-            (["run", "--planner", "causal"], "off"),
+            (["run", "--drafter", "ngarm"], "ngram"),
+            (["run", "--planner", "casual"], "causal"),
+            (["run", "--planner", "fixed:0"], "off"),
+            (["run", "--verify", "reject"], "rejection"),
             (["run", "smollm2-135n"], "smollm2-135m"),
             (["info", "smolm2-135m"], "smollm2-135m"),
             (["run", "--temperature", "-1"], "0"),
@@ -334,7 +336,8 @@ class Run(ProgramTest):
         # Values that leave the answer alone, and what is counted of it.
         out = self.scratch / "options.jsonl"
         arguments = {
-            "--drafter": "none", "--planner": "off", "--temperature": "0", "--top-k": "40", "--top-p": "0.9",
+            "--drafter": "ngram", "--planner": "fixed:3", "--verify": "greedy", "--draft-max": "4",
+            "--draft-candidates": "8", "--temperature": "0", "--top-k": "40", "--top-p": "0.9",
             "--min-p": "0.1", "--seed": "5", "--max-tokens": "6", "--concurrency": "2", "--threads": "2",
             "--isa": "auto", "--stop": "not in the text", "--repeat-penalty": "1", "--presence-penalty": "0",
             "--frequency-penalty": "0", "--logit-bias": "5=0", "--logprobs": "2", "--prefill-chunk": "4",

@@ -140,6 +140,7 @@ TEST_P(EveryIsa, ElementwiseEqualsRef) {
     k().silu_multiply(x.data(), y.data(), n, a.data());
     ref().silu_multiply(x.data(), y.data(), n, b.data());
     EXPECT_TRUE(same_bits(a, b)) << "silu_multiply " << n;
+    EXPECT_EQ(k().dot(x.data(), y.data(), n), ref().dot(x.data(), y.data(), n)) << "dot " << n;
     a = b = x;
     k().add(a.data(), y.data(), n);
     ref().add(b.data(), y.data(), n);

@@ -22,6 +22,7 @@ Outcome run_folder(const fs::path& folder, Report& report) {
     const auto type = config.value().string("model_type");
     if (type.ok() && type.value().starts_with("gemma4")) return Outcome::kSkip;
     check_target(folder, report);
+    check_drafter(folder, report);
     return Outcome::kRun;
   }
   if (fs::exists(folder / "tokenizer.jsonl")) {

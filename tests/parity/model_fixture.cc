@@ -4,41 +4,15 @@
 #include <nlohmann/json.hpp>
 
 #include "parity/runner.h"
+#include "parity/tensors.h"
 
 namespace dspark::parity {
 namespace {
 
-constexpr double kTolerance = 1e-4;  // absolute, as the fixtures' README says
-
-std::vector<float> tensor(const formats::Safetensors& file, const std::string& name) {
-  const TensorView* view = file.find(name);
-  CHECK(view != nullptr, "{}: no tensor {}", file.name(), name);
-  std::vector<float> values(static_cast<size_t>(view->values()));
-  dequantise(view->type, view->data, values.data(), values.size());
-  return values;
-}
-
-std::vector<int32_t> ids_of(const formats::Safetensors& file) {
-  const TensorView* view = file.find("input_ids");
-  CHECK(view != nullptr);
-  std::vector<int32_t> ids(static_cast<size_t>(view->values()));
-  std::copy_n(view->data, view->bytes, reinterpret_cast<uint8_t*>(ids.data()));
-  return ids;
-}
-
-double largest_difference(const float* a, const float* b, size_t n) {
-  double most = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const double d = std::fabs(static_cast<double>(a[i]) - b[i]);
-    most = d <= most ? most : d;  // NaN counts as more
-  }
-  return most;
-}
-
 void check_prefill(Runner& runner, const formats::Safetensors& expected, const std::string& where,
                    Report& report) {
   const model::Spec& spec = runner.model().spec;
-  const std::vector<int32_t> ids = ids_of(expected);
+  const std::vector<int32_t> ids = int_tensor(expected, "input_ids");
   const auto hidden = static_cast<size_t>(spec.hidden);
   std::vector<int> taps;
   for (int l = -1; l < spec.layers; ++l) taps.push_back(l);

@@ -65,6 +65,7 @@ int32_t index_of_largest(const float* values, int64_t n);
 void check_smollm2(const std::filesystem::path& folder, const std::filesystem::path& model,
                    Report& report);
 void check_target(const std::filesystem::path& folder, Report& report);
+void check_drafter(const std::filesystem::path& folder, Report& report);
 void check_metrics(const std::filesystem::path& file, Report& report);     // metrics.json
 void check_acceptance(const std::filesystem::path& file, Report& report);  // verify.json
 void check_scheduler(const std::filesystem::path& folder, Report& report);

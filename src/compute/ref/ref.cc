@@ -91,6 +91,12 @@ void silu_multiply(const float* gate, const float* up, int64_t n, float* out) {
   }
 }
 
+float dot(const float* a, const float* b, int64_t n) {
+  float lanes[16] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i % 16] = std::fma(a[i], b[i], lanes[i % 16]);
+  return sum_lanes(lanes);
+}
+
 void add(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
 }
@@ -105,7 +111,7 @@ void narrow(const float* x, int64_t n, uint16_t* out) {
 const Kernels* ref_kernels() {
   using namespace ref;
   static constexpr Kernels table{
-      "ref", matmul, quantise,         rms_norm,         rotate,       silu_multiply,
+      "ref", matmul, quantise,         rms_norm,         rotate,       silu_multiply, dot,
       add,   narrow, attend_block_f16, attend_block_f32, attend_merge, attend_finish};
   return &table;
 }

@@ -1,0 +1,117 @@
+#include "draft/slot_rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+namespace dspark::draft {
+namespace {
+
+constexpr size_t kSpan = 64;
+
+// Larger for the larger logit, then the smaller index.
+uint64_t rank_key(float logit, size_t index) {
+  const uint32_t bits = std::bit_cast<uint32_t>(logit + 0.0f);
+  const uint32_t ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  return uint64_t{ordered} << 32 | static_cast<uint32_t>(~static_cast<uint32_t>(index));
+}
+
+}  // namespace
+
+// The k-th largest of the spans' largest is a bound that at least k logits reach: few others do.
+bool TopCandidates::select(std::span<const float> logits, int k, std::vector<int32_t>& indices) {
+  indices.clear();
+  const auto wanted = static_cast<size_t>(k);
+  block_largest_.clear();
+  float sum = 0;
+  for (size_t begin = 0; begin < logits.size(); begin += kSpan) {
+    const size_t end = std::min(begin + kSpan, logits.size());
+    float lanes[8], sums[8] = {};
+    std::fill_n(lanes, 8, logits[begin]);
+    size_t i = begin;
+    for (; i + 8 <= end; i += 8)
+      for (size_t lane = 0; lane < 8; ++lane) {
+        const float v = logits[i + lane];
+        lanes[lane] = v > lanes[lane] ? v : lanes[lane];
+        sums[lane] += v - v;  // NaN from NaN and from infinity
+      }
+    for (; i < end; ++i) lanes[0] = std::max(lanes[0], logits[i]), sums[0] += logits[i] - logits[i];
+    block_largest_.push_back(*std::max_element(lanes, lanes + 8));
+    for (const float s : sums) sum += s;
+  }
+  if (std::isnan(sum)) return false;
+  if (logits.size() <= wanted) {
+    for (size_t i = 0; i < logits.size(); ++i) indices.push_back(static_cast<int32_t>(i));
+    return true;
+  }
+  float bound = -std::numeric_limits<float>::infinity();
+  if (block_largest_.size() >= wanted) {
+    thresholds_.assign(block_largest_.begin(), block_largest_.end());
+    const auto at = thresholds_.begin() + k - 1;
+    std::nth_element(thresholds_.begin(), at, thresholds_.end(), std::greater<>());
+    bound = *at;
+  }
+  kept_.clear();
+  for (size_t block = 0; block < block_largest_.size(); ++block) {
+    if (block_largest_[block] < bound) continue;
+    for (size_t i = block * kSpan; i < std::min((block + 1) * kSpan, logits.size()); ++i)
+      if (logits[i] >= bound) kept_.push_back(rank_key(logits[i], i));
+  }
+  const auto at = kept_.begin() + k;
+  if (kept_.size() > wanted) {
+    std::nth_element(kept_.begin(), at, kept_.end(), std::greater<>());
+    kept_.resize(wanted);
+  }
+  for (const uint64_t key : kept_)
+    indices.push_back(static_cast<int32_t>(~static_cast<uint32_t>(key)));
+  std::sort(indices.begin(), indices.end());
+  return true;
+}
+
+bool SlotRow::start(std::span<const float> base) {
+  indices_.clear();
+  logits_.assign(base.begin(), base.end());
+  if (config_.candidates == 0) return true;
+  if (!top_.select(base, config_.candidates, indices_)) return false;
+  logits_.resize(indices_.size());
+  for (size_t i = 0; i < indices_.size(); ++i) logits_[i] = base[static_cast<size_t>(indices_[i])];
+  return true;
+}
+
+Status SlotRow::draw(const BlockRequest& request, int slot) {
+  Block& out = *request.out;
+  sample::Sampler& sampler = *request.sampler;
+  const int64_t position = request.anchor() + 1 + slot;
+  const bool all = indices_.empty();
+  const bool dense = all && config_.d2t.empty();
+  if (!dense) {
+    ids_.resize(logits_.size());
+    for (size_t i = 0; i < ids_.size(); ++i) {
+      const auto index = all ? static_cast<int32_t>(i) : indices_[i];
+      ids_[i] = config_.d2t.empty() ? index : config_.d2t[static_cast<size_t>(index)];
+    }
+  }
+  if (!request.own_variates) {
+    DSPARK_TRY(const int32_t id,
+               dense ? sampler.choose(logits_, position) : sampler.choose(ids_, logits_, position));
+    out.ids.push_back(id);
+    return {};
+  }
+  const auto place = static_cast<size_t>(slot);
+  if (out.distributions.size() <= place) out.distributions.resize(place + 1);
+  Distribution& q = out.distributions[place];
+  q.probs.resize(logits_.size());
+  if (dense)
+    q.ids.clear();
+  else
+    q.ids.assign(ids_.begin(), ids_.end());
+  DSPARK_RETURN_IF_ERROR(dense ? sampler.distribution(logits_, q.probs)
+                               : sampler.distribution(ids_, logits_, q.probs));
+  const int32_t drawn = sample::draw(
+      q.probs,
+      sample::uniform(sampler.params().seed, request.anchor(), slot, sample::Purpose::kDraft));
+  out.ids.push_back(dense ? drawn : ids_[static_cast<size_t>(drawn)]);
+  return {};
+}
+
+}  // namespace dspark::draft

@@ -1,0 +1,78 @@
+// What is inside an Engine. Private to the room engine.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/request.h"
+#include "engine/speculation.h"
+#include "model/model.h"
+
+namespace dspark::engine {
+
+inline double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+inline constexpr int kScoreRows = 64;  // rows with logits of a step of score()
+
+struct Engine::Impl {
+  Impl(const Options& options, tokenizer::Tokenizer tokens)
+      : options(options),
+        pool(options.threads, options.pin_threads),
+        tokenizer(std::move(tokens)) {}
+
+  // create.cc
+  Status load(const std::filesystem::path& path);
+  Status load_drafter(const std::filesystem::path& target_path);
+  Status allot_cache();
+
+  // step.cc: a step, from who brings which rows to what they became.
+  void admit();
+  void draft();
+  void plan_rows();
+  void add_rows(ActiveRequest& request, int64_t rows);
+  void run_step();
+  void choose_first(size_t segment);
+  void verify(size_t segment);
+  void drop_finished();
+  // Positions that the request's pages should hold: its own and the drafter's scratch rows.
+  int64_t positions_wanted(const ActiveRequest& request) const;
+
+  // Rows of a step and where they came from.
+  struct Rows {
+    std::vector<int32_t> tokens;
+    std::vector<model::Segment> segments;
+    std::vector<ActiveRequest*> requests;  // by segment
+    std::vector<int> first_logit;          // by segment: index of its first row with logits
+    std::vector<int32_t> logit_rows;
+    void clear() {
+      tokens.clear(), segments.clear(), requests.clear(), first_logit.clear(), logit_rows.clear();
+    }
+  };
+
+  Options options;
+  ThreadPool pool;
+  tokenizer::Tokenizer tokenizer;
+  std::unique_ptr<model::Model> model;
+  const compute::Kernels* kernels = nullptr;
+  std::unique_ptr<draft::DrafterModel> drafter_model;  // until the drafter takes it
+  std::unique_ptr<kv::PagePool> pages;
+  std::unique_ptr<model::Forward> forward;
+  std::unique_ptr<Speculation> speculation;  // null without a drafter
+  std::unique_ptr<verify::Verifier> verifier;
+  Info info;
+  RequestId last_id = 0;
+  std::deque<std::unique_ptr<ActiveRequest>> waiting;
+  std::vector<std::unique_ptr<ActiveRequest>> running;
+  Rows rows;
+  std::vector<ActiveRequest*> decoding;            // of this step
+  std::vector<std::span<const float>> cycle_rows;  // scratch of verify()
+  std::vector<verify::DraftDistribution> cycle_q;
+  StepStats stats;
+  bool in_step = false;
+};
+
+}  // namespace dspark::engine

@@ -1,0 +1,192 @@
+#include "engine/speculation.h"
+
+#include <algorithm>
+
+namespace dspark::engine {
+namespace {
+
+// Rows of a request that does not draft become the drafter's so many at a time.
+constexpr int kPendingRows = 16;
+// Of drafters without a confidence head: a slot's chance before anything was seen, its weight in
+// observations, and how fast observations fade.
+constexpr double kPriorChance = 0.6, kPriorWeight = 4, kFading = 0.998;
+
+}  // namespace
+
+Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options,
+                         int hidden)
+    : drafter_(std::move(drafter)),
+      mode_(options.verify),
+      slots_(std::min(drafter_->slots(), options.draft_max)),
+      feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(hidden)),
+      reached_(static_cast<size_t>(slots_), 0),
+      accepted_(static_cast<size_t>(slots_), 0) {}
+
+Result<std::unique_ptr<Speculation>> Speculation::create(std::unique_ptr<draft::Drafter> drafter,
+                                                         const Options& options, int hidden) {
+  verify::PlannerSpec spec{verify::ignores_drafts(options.verify) ? verify::PlannerKind::kGlobal
+                                                                  : verify::PlannerKind::kCausal};
+  if (options.planner != "auto") {
+    DSPARK_TRY(spec, verify::parse_planner(options.planner));
+  }
+  std::unique_ptr<Speculation> made(new Speculation(std::move(drafter), options, hidden));
+  if (spec.kind == verify::PlannerKind::kFixed && spec.length > made->slots_) {
+    log_warning("fixed:{}: {} drafts at most {} tokens, as many are verified", spec.length,
+                made->drafter_->name(), made->slots_);
+    spec.length = std::max(made->slots_, 1);
+  }
+  DSPARK_TRY(made->planner_, verify::make_planner(spec, options.verify));
+  made->planner_name_ = options.planner == "auto" ? "auto" : verify::planner_name(spec);
+  if (spec.kind == verify::PlannerKind::kOff) made->slots_ = 0;
+  if (made->slots_ == 0) made->feature_width_ = 0;
+  return made;
+}
+
+int Speculation::most_context_rows(const Options& options) {
+  return options.prefill_chunk + options.max_running * 2 * kPendingRows;
+}
+
+void Speculation::allot(int step_rows) {
+  features_.resize(static_cast<size_t>(step_rows) * feature_width_);
+}
+
+void Speculation::join(ActiveRequest& request) const {
+  DraftState& state = request.draft();
+  state.drafter = drafter_->new_state();
+  state.pending.resize(static_cast<size_t>(kPendingRows + slots_ + 1) * feature_width_);
+}
+
+bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const {
+  const auto anchor = static_cast<int64_t>(request.tokens().size()) - 1;
+  return std::min(slots_, request.draft_room(context)) > 0 &&
+         anchor + drafter_->scratch_rows() <= request.sequence().capacity();
+}
+
+draft::ContextRows Speculation::context_of(ActiveRequest& request, int rows) const {
+  DraftState& state = request.draft();
+  draft::ContextRows context{
+      &request.sequence(), state.drafter_rows, rows, state.pending.data(), {}, state.drafter.get()};
+  if (rows > 0)
+    context.tokens = request.tokens().subspan(static_cast<size_t>(state.drafter_rows),
+                                              static_cast<size_t>(rows) + 1);
+  return context;
+}
+
+void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t context) {
+  blocks_.clear();
+  for (ActiveRequest* request : decoding) {
+    DraftState& state = request->draft();
+    state.block.clear();
+    if (state.off || !may_draft(*request, context)) continue;
+    draft::BlockRequest block;
+    block.context = context_of(*request, state.pending_rows);
+    block.tokens = request->tokens();
+    block.slots = std::min(slots_, request->draft_room(context));
+    block.sampler = &request->sampler();
+    block.own_variates = !verify::ignores_drafts(mode_);
+    block.stop_ids = request->stop_ids();
+    block.out = &state.block;
+    blocks_.push_back(block);
+    state.drafter_rows += state.pending_rows;
+    state.pending_rows = 0;
+  }
+  if (!blocks_.empty()) drafter_->draft(blocks_);
+  for (ActiveRequest* request : decoding) {
+    DraftState& state = request->draft();
+    if (state.block.fault.empty()) continue;
+    log_warning("request {}: drafting is off, the text goes on without: {}", request->id(),
+                state.block.fault);
+    state.off = true;
+    state.block.clear();
+  }
+}
+
+// The block's confidences and survival: the drafter's own, or the shares seen so far.
+void Speculation::estimate(DraftState& state) {
+  const size_t n = state.block.ids.size();
+  state.past_survival[1].swap(state.past_survival[0]);
+  state.past_survival[0].assign(state.survival.begin(), state.survival.end());
+  state.confidence.resize(n);
+  state.survival.resize(n);
+  if (drafter_->has_confidence())
+    return verify::survival(state.block.confidence, {}, state.confidence, state.survival);
+  double product = 1;
+  for (size_t k = 0; k < n; ++k) {
+    state.confidence[k] =
+        (accepted_[k] + kPriorWeight * kPriorChance) / (reached_[k] + kPriorWeight);
+    state.survival[k] = product *= state.confidence[k];
+  }
+}
+
+void Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows) {
+  views_.clear();
+  lengths_.assign(decoding.size(), 0);
+  for (ActiveRequest* request : decoding) {
+    DraftState& state = request->draft();
+    estimate(state);
+    verify::RequestView view;
+    view.drafted = static_cast<int>(state.block.ids.size());
+    view.confidence = state.confidence;
+    view.survival = state.survival;
+    view.lagged_survival = state.past_survival[1];
+    views_.push_back(view);
+  }
+  if (!views_.empty()) planner_->plan({views_, other_rows}, cost_, lengths_);
+  for (size_t i = 0; i < decoding.size(); ++i) decoding[i]->draft().verify_length = lengths_[i];
+}
+
+void Speculation::observe(ActiveRequest& request, int verified, int accepted) {
+  DraftState& state = request.draft();
+  if (verified == 0) return;
+  drafter_->observe(state.drafter.get(), verified, accepted);
+  for (int k = 0; k < verified && k <= accepted; ++k) {
+    const auto slot = static_cast<size_t>(k);
+    reached_[slot] = reached_[slot] * kFading + 1;
+    accepted_[slot] = accepted_[slot] * kFading + (k < accepted ? 1 : 0);
+  }
+}
+
+void Speculation::keep(ActiveRequest& request, const model::Segment& segment, int rows,
+                       bool of_prompt) {
+  DraftState& state = request.draft();
+  if (feature_width_ == 0 || state.off || rows == 0) return;
+  const int64_t position = segment.position;
+  const float* from = features_.data() + static_cast<size_t>(segment.first_row) * feature_width_;
+  // Rows of a prompt are taken in at once, where they lie; but the newest row of all always waits:
+  // a draft call needs it, and what follows it may not be known yet.
+  const int at_once = !of_prompt ? 0 : request.prefilling() ? rows : rows - 1;
+  CHECK(position == state.drafter_rows + state.pending_rows, "rows from {} on, {} are known",
+        position, state.drafter_rows + state.pending_rows);
+  if (at_once > 0) {
+    absorbing_.push_back(
+        {&request.sequence(), position, at_once, from,
+         request.tokens().subspan(static_cast<size_t>(position), static_cast<size_t>(at_once) + 1),
+         state.drafter.get()});
+    absorbed_.emplace_back(&state, 0);
+    state.drafter_rows += at_once;
+  }
+  const int left = rows - at_once;
+  std::copy_n(from + static_cast<size_t>(at_once) * feature_width_,
+              static_cast<size_t>(left) * feature_width_,
+              state.pending.data() + static_cast<size_t>(state.pending_rows) * feature_width_);
+  state.pending_rows += left;
+  if (state.pending_rows <= kPendingRows) return;
+  absorbing_.push_back(context_of(request, state.pending_rows - 1));
+  absorbed_.emplace_back(&state, state.pending_rows - 1);
+}
+
+void Speculation::absorb() {
+  if (absorbing_.empty()) return;
+  drafter_->absorb(absorbing_);
+  for (const auto& [state, rows] : absorbed_) {
+    if (rows == 0) continue;
+    state->drafter_rows += rows;
+    state->pending_rows -= rows;
+    std::copy_n(state->pending.data() + static_cast<size_t>(rows) * feature_width_,
+                static_cast<size_t>(state->pending_rows) * feature_width_, state->pending.data());
+  }
+  absorbing_.clear();
+  absorbed_.clear();
+}
+
+}  // namespace dspark::engine

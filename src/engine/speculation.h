@@ -1,0 +1,78 @@
+// The engine's drafting: features on their way to the drafter, blocks, verify lengths. Private to
+// the room engine.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "draft/draft.h"
+#include "engine/request.h"
+#include "model/model.h"
+#include "verify/verify.h"
+
+namespace dspark::engine {
+
+class Speculation {
+ public:
+  static Result<std::unique_ptr<Speculation>> create(std::unique_ptr<draft::Drafter> drafter,
+                                                     const Options& options, int hidden);
+  // Most rows that one call hands to the drafter as context.
+  static int most_context_rows(const Options& options);
+  void allot(int step_rows);  // room for the features of a step
+
+  const draft::Drafter& drafter() const { return *drafter_; }
+  const std::string& planner_name() const { return planner_name_; }
+  int slots() const { return slots_; }  // most drafts of a cycle
+  int scratch_rows() const { return drafter_->scratch_rows(); }
+
+  // Target layers whose outputs are wanted of every row of a step, and where they go: [step rows,
+  // taps, hidden].
+  std::span<const int> taps() const {
+    return feature_width_ == 0 ? std::span<const int>() : drafter_->tap_layers();
+  }
+  float* features() { return features_.data(); }
+
+  void join(ActiveRequest& request) const;  // a request enters the batch
+
+  // Drafts for the requests that may, then decides how many drafts of each are verified. Leaves
+  // block and verify_length in their DraftState. other_rows: rows of the step besides the
+  // requests' own.
+  void draft(std::span<ActiveRequest* const> decoding, int64_t context);
+  void plan(std::span<ActiveRequest* const> decoding, int other_rows);
+
+  // How a cycle of the request went.
+  void observe(ActiveRequest& request, int verified, int accepted);
+
+  // Of a step's segment the first `rows` rows were committed. They are kept until the drafter takes
+  // them in: at the next draft, or where there are many, in absorb().
+  void keep(ActiveRequest& request, const model::Segment& segment, int rows, bool of_prompt);
+  void absorb();  // after all keep() of a step
+
+ private:
+  Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options, int hidden);
+
+  bool may_draft(const ActiveRequest& request, int64_t context) const;
+  draft::ContextRows context_of(ActiveRequest& request, int rows) const;
+  void estimate(DraftState& state);
+
+  std::unique_ptr<draft::Drafter> drafter_;
+  std::unique_ptr<verify::Planner> planner_;
+  std::string planner_name_;
+  verify::BuiltInCost cost_;
+  verify::Mode mode_;
+  int slots_;
+  size_t feature_width_;  // of a row; 0 where no features are wanted
+  std::vector<float> features_;
+  std::vector<draft::ContextRows> absorbing_;
+  std::vector<std::pair<DraftState*, int>> absorbed_;  // whose pending rows absorbing_ are
+  std::vector<draft::BlockRequest> blocks_;
+  std::vector<verify::RequestView> views_;
+  std::vector<int> lengths_;
+  // How often a slot was reached and accepted, of all requests: the confidence of drafters that
+  // have none of their own.
+  std::vector<double> reached_, accepted_;
+};
+
+}  // namespace dspark::engine

@@ -1,0 +1,187 @@
+// A step: who brings which rows to the target, and what they became.
+#include <algorithm>
+
+#include "engine/impl.h"
+
+namespace dspark::engine {
+
+int64_t Engine::Impl::positions_wanted(const ActiveRequest& request) const {
+  const int64_t needed = request.positions_needed(info.context);
+  if (speculation == nullptr) return needed;
+  // A cache that holds the request but not the scratch rows runs it with fewer drafts.
+  return std::min(needed + speculation->scratch_rows(), pages->pages() * kv::kPositions);
+}
+
+// First come, first served: a request joins when the cache holds it to its end.
+void Engine::Impl::admit() {
+  while (!waiting.empty() && static_cast<int>(running.size()) < options.max_running) {
+    ActiveRequest& next = *waiting.front();
+    if (!next.sequence().reserve(positions_wanted(next))) return;
+    if (speculation != nullptr) speculation->join(next);
+    running.push_back(std::move(waiting.front()));
+    waiting.pop_front();
+  }
+}
+
+// Drafts for the decoding requests, and how many of each the target checks.
+void Engine::Impl::draft() {
+  stats = {};
+  decoding.clear();
+  int64_t prompt_rows = 0;
+  for (const auto& request : running) {
+    if (request->prefilling())
+      prompt_rows += request->rows_ready();
+    else
+      decoding.push_back(request.get());
+  }
+  if (speculation == nullptr || decoding.empty()) return;
+  const auto start = Clock::now();
+  speculation->draft(decoding, info.context);
+  stats.draft_ms = milliseconds_since(start);
+  const auto drafted = Clock::now();
+  speculation->plan(decoding,
+                    static_cast<int>(std::min<int64_t>(prompt_rows, options.prefill_chunk)));
+  stats.plan_ms = milliseconds_since(drafted);
+}
+
+void Engine::Impl::add_rows(ActiveRequest& request, int64_t count) {
+  const int64_t position = request.sequence().length();
+  const bool decodes = !request.prefilling();
+  const int first_row = static_cast<int>(rows.tokens.size());
+  for (int64_t i = 0; i < count; ++i) rows.tokens.push_back(request.token_at(position + i));
+  if (decodes) {
+    const DraftState& draft = request.draft();
+    rows.tokens.insert(rows.tokens.end(), draft.block.ids.begin(),
+                       draft.block.ids.begin() + draft.verify_length);
+  }
+  const int last_row = static_cast<int>(rows.tokens.size());
+  rows.segments.push_back({&request.sequence(), first_row, last_row - first_row, position});
+  rows.requests.push_back(&request);
+  rows.first_logit.push_back(static_cast<int>(rows.logit_rows.size()));
+  // Logits of the anchor and its drafts, or of a prompt's last row.
+  const bool ends_prompt = !decodes && count == request.rows_ready();
+  for (int row = decodes ? first_row : last_row - (ends_prompt ? 1 : 0); row < last_row; ++row)
+    rows.logit_rows.push_back(row);
+  if (!request.started()) request.start(Clock::now());
+}
+
+// Every decoding request brings its anchor and drafts; prompts share the chunk in order of arrival.
+void Engine::Impl::plan_rows() {
+  rows.clear();
+  int64_t chunk_left = options.prefill_chunk;
+  for (const auto& request : running) {
+    const int64_t count = request->prefilling() ? std::min(request->rows_ready(), chunk_left) : 1;
+    if (request->prefilling()) chunk_left -= count;
+    if (count > 0) add_rows(*request, count);
+  }
+}
+
+void Engine::Impl::choose_first(size_t s) {
+  const model::Segment& segment = rows.segments[s];
+  ActiveRequest& request = *rows.requests[s];
+  for (int r = 0; r < segment.rows; ++r)
+    if (!forward->row_ok(segment.first_row + r))
+      return request.finish(Finish::kError, fmt::format("position {}: an activation is not finite",
+                                                        segment.position + r));
+  request.sequence().extend(segment.rows);
+  if (!request.prefilling()) request.advance(forward->logits(rows.first_logit[s]), info.context);
+}
+
+// A cycle of a decoding request: which of its drafts stand.
+void Engine::Impl::verify(size_t s) {
+  const model::Segment& segment = rows.segments[s];
+  ActiveRequest& request = *rows.requests[s];
+  const draft::Block& block = request.draft().block;
+  // A draft that makes an activation overflow ends the rows that count: plain decoding would only
+  // meet it if the draft stood.
+  int sound = 0;
+  while (sound < segment.rows && forward->row_ok(segment.first_row + sound)) ++sound;
+  if (sound == 0)
+    return request.finish(
+        Finish::kError, fmt::format("position {}: an activation is not finite", segment.position));
+  const int drafts = sound - 1;
+  cycle_rows.clear();
+  cycle_q.clear();
+  for (int i = 0; i < sound; ++i) cycle_rows.push_back(forward->logits(rows.first_logit[s] + i));
+  if (!verify::ignores_drafts(options.verify))
+    for (int i = 0; i < drafts; ++i) {
+      const draft::Distribution& q = block.distributions[static_cast<size_t>(i)];
+      cycle_q.push_back({q.ids, q.probs});
+    }
+  const verify::CycleInput input{segment.position,
+                                 std::span(block.ids).first(static_cast<size_t>(drafts)),
+                                 cycle_rows, cycle_q, request.stop_ids()};
+  const Result<verify::Verdict> verdict = verifier->verify(input, request.sampler());
+  if (!verdict.ok())
+    return request.finish(Finish::kError,
+                          fmt::format("position {}: {}", segment.position + 1, verdict.message()));
+  const int accepted = verdict.value().accepted;
+  const Cycle cycle{static_cast<int>(block.ids.size()), segment.rows - 1, accepted};
+  stats.drafted += cycle.drafted, stats.verified += cycle.verified, stats.accepted += accepted;
+  if (speculation != nullptr) speculation->observe(request, cycle.verified, accepted);
+  request.sequence().extend(1 + accepted);
+  request.commit(cycle, verdict.value(), cycle_rows, info.context);
+}
+
+void Engine::Impl::run_step() {
+  const auto start = Clock::now();
+  draft();
+  plan_rows();
+  const auto planned = Clock::now();
+  model::Batch batch{rows.tokens, rows.segments, rows.logit_rows};
+  if (speculation != nullptr) {
+    batch.tap_layers = speculation->taps();
+    batch.taps = speculation->features();
+  }
+  forward->run(batch);
+  stats.forward_ms = milliseconds_since(planned);
+  const auto forwarded = Clock::now();
+  for (size_t s = 0; s < rows.segments.size(); ++s) {
+    ActiveRequest& request = *rows.requests[s];
+    const int64_t before = request.sequence().length();
+    const bool of_prompt = request.prefilling();
+    if (of_prompt)
+      choose_first(s);
+    else
+      verify(s);
+    if (speculation != nullptr && !request.finished())
+      speculation->keep(request, rows.segments[s],
+                        static_cast<int>(request.sequence().length() - before), of_prompt);
+  }
+  stats.verify_ms = milliseconds_since(forwarded);
+  if (speculation != nullptr) {
+    const auto verified = Clock::now();
+    speculation->absorb();
+    stats.draft_ms += milliseconds_since(verified);
+  }
+  stats.rows = static_cast<int>(rows.tokens.size());
+  stats.requests = static_cast<int>(rows.segments.size());
+  stats.logit_rows = static_cast<int>(rows.logit_rows.size());
+  stats.ms = milliseconds_since(start);
+}
+
+void Engine::Impl::drop_finished() {
+  // Pages go back before anybody hears of it: a callback may submit again.
+  std::vector<std::unique_ptr<ActiveRequest>> done;
+  for (auto& request : running)
+    if (request->finished()) done.push_back(std::move(request));
+  std::erase(running, nullptr);
+  for (const auto& request : done) request->report();
+}
+
+bool Engine::step() {
+  Impl& e = *impl_;
+  CHECK(!e.in_step, "step() called from a callback");
+  const FloatMode mode;
+  e.admit();
+  if (e.running.empty()) return false;
+  e.in_step = true;
+  e.run_step();
+  for (size_t i = 0; i < e.running.size(); ++i)
+    if (!e.running[i]->finished()) e.running[i]->report();
+  e.in_step = false;
+  e.drop_finished();
+  return !idle();
+}
+
+}  // namespace dspark::engine
