@@ -9,6 +9,18 @@
 
 namespace dspark::draft {
 
+namespace {
+
+bool is_gguf_drafter(std::string_view architecture) {
+  return architecture == kDsparkArchitecture || is_llamacpp_drafter(architecture);
+}
+
+}  // namespace
+
+bool is_drafter(std::string_view architecture) {
+  return is_gguf_drafter(architecture) || is_deepspec_drafter(architecture);
+}
+
 struct DrafterFile::Impl {
   DrafterConfig config;
   // One of them is there.
@@ -39,7 +51,7 @@ Status DrafterFile::Impl::open_directory(const std::filesystem::path& path) {
 Status DrafterFile::Impl::read(formats::GgufFile file) {
   DSPARK_TRY(const std::string architecture, file.string("general.architecture"));
   const bool ours = architecture == kDsparkArchitecture;
-  if (!ours && !is_llamacpp_drafter(architecture))
+  if (!is_gguf_drafter(architecture))
     return fail("{}: key general.architecture: {} is no drafter, expected {}, dflash or eagle3",
                 file.name(), formats::shown(architecture), kDsparkArchitecture);
   DSPARK_TRY(config, ours ? config_from_dspark(file) : config_from_llamacpp(file));

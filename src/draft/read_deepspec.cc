@@ -78,6 +78,12 @@ Status read_block(const formats::JsonConfig& config, DrafterConfig& out) {
 
 }  // namespace
 
+bool is_deepspec_drafter(std::string_view architecture) {
+  for (const Architecture& known : kArchitectures)
+    if (architecture == known.name) return true;
+  return false;
+}
+
 Result<DrafterConfig> config_from_json(const formats::JsonConfig& config) {
   DSPARK_TRY(const Architecture* architecture, read_architecture(config));
   DrafterConfig out;

@@ -13,6 +13,7 @@ namespace dspark::draft {
 Result<DrafterConfig> config_from_json(const formats::JsonConfig& config);
 
 // DeepSpec's own config.json.
+bool is_deepspec_drafter(std::string_view architecture);
 Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config);
 
 // Our own form: DeepSpec's keys under "dspark.", ours among them, and the tensor d2t.
