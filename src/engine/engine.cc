@@ -126,9 +126,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const std::filesystem::path& path
   info.layers = spec.layers;
   info.hidden = spec.hidden;
   info.head_weights = int64_t{spec.vocab} * spec.hidden;
-  info.layer_weights =
-      int64_t{spec.layers} *
-      (int64_t{spec.hidden} * (2 * spec.q_width() + 2 * spec.kv_width() + 3 * spec.ffn));
+  info.layer_weights = impl->model->layer_weights();
   info.weight_bytes = impl->model->weight_bytes;
   info.cache_bytes = static_cast<size_t>(page_count) * shape.page_bytes();
   info.position_bytes = shape.page_bytes() / kv::kPositions;

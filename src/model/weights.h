@@ -18,7 +18,10 @@ enum class Part {
   kHead,
   kOutputNorm,  // of the model
   kAttentionNorm,
+  kAttentionPostNorm,
   kFfnNorm,
+  kFfnPostNorm,
+  kLayerScale,  // [1]
   kHiddenNorm,  // of a layer whose attention reads [embedding ; hidden]
   kQ,
   kK,
@@ -34,6 +37,10 @@ enum class Part {
   kUp,
   kDown
 };
+
+// Hugging Face's name, without the "model." that whole models put before all but lm_head; such are
+// DeepSpec's drafters' names, too.
+std::string hf_tensor_name(const Spec& spec, Part part, int layer);
 
 // A decoder's tensors by part.
 class WeightSource : public TensorSource {
