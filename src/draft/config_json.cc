@@ -38,8 +38,8 @@ void add_decoder(const model::Spec& spec, nlohmann::json& json) {
   json["layer_types"] =
       std::vector<std::string>(static_cast<size_t>(spec.layers), "full_attention");
   json["num_attention_heads"] = spec.heads;
-  json["num_key_value_heads"] = spec.kv_heads;
-  json["head_dim"] = spec.head_dim;
+  json["num_key_value_heads"] = spec.kinds[0].kv_heads;
+  json["head_dim"] = spec.kinds[0].head_dim;
   json["vocab_size"] = spec.vocab;
   json["max_position_embeddings"] = spec.context;
   json["rms_norm_eps"] = shortest(spec.norm_eps);
@@ -47,7 +47,7 @@ void add_decoder(const model::Spec& spec, nlohmann::json& json) {
   json["attention_dropout"] = 0.0;
   json["use_sliding_window"] = false;
   json["sliding_window"] = nullptr;
-  json["rope_parameters"] = rope_json(spec.rope);
+  json["rope_parameters"] = rope_json(spec.kinds[0].rope);
   json["tie_word_embeddings"] = false;
 }
 

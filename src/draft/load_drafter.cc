@@ -19,11 +19,7 @@ class DecoderTensors : public model::WeightSource {
   void release(const TensorView& tensor) const override { file_.release(tensor); }
 
   Result<const TensorView*> find(Part part, int layer, std::vector<int64_t> shape) override {
-    const std::string name = part == Part::kOutputNorm  ? "norm.weight"
-                             : part == Part::kEmbedding ? "embed_tokens.weight"
-                             : part == Part::kHead
-                                 ? "lm_head.weight"
-                                 : fmt::format("layers.{}.{}", layer, model::layer_part_name(part));
+    const std::string name = model::hf_tensor_name(file_.config().decoder, part, layer);
     return find(name, std::move(shape));
   }
   Result<const TensorView*> find(const std::string& name, std::vector<int64_t> shape) const {
@@ -107,11 +103,14 @@ class Loader {
     const DrafterConfig& c = out_.config;
     model::Model& decoder = out_.decoder;
     const int64_t hidden = c.decoder.hidden;
-    if (file_.find("embed_tokens.weight") != nullptr)
+    if (const TensorView* stored = file_.find("embed_tokens.weight"); stored != nullptr) {
       DSPARK_RETURN_IF_ERROR(
           matrix("embed_tokens.weight", c.decoder.vocab, hidden, decoder.embedding));
-    else
+      decoder.embedding_scale = model::embedding_scale(c.decoder, stored->type);
+    } else {
       decoder.embedding = target.embedding;
+      decoder.embedding_scale = target.embedding_scale;
+    }
     if (file_.find("lm_head.weight") != nullptr)
       return matrix("lm_head.weight", c.draft_vocab, hidden, decoder.head);
     if (!borrows_head_rows()) decoder.head = target.output_head();

@@ -68,9 +68,7 @@ Status Engine::Impl::load(const std::filesystem::path& path) {
   info.layers = spec.layers;
   info.hidden = spec.hidden;
   info.head_weights = int64_t{spec.vocab} * spec.hidden;
-  info.layer_weights =
-      int64_t{spec.layers} *
-      (int64_t{spec.hidden} * (2 * spec.q_width() + 2 * spec.kv_width() + 3 * spec.ffn));
+  info.layer_weights = model->layer_weights();
   info.weight_bytes = model->weight_bytes;
   info.verify = verify::mode_name(options.verify);
   return {};

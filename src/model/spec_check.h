@@ -13,6 +13,13 @@ namespace dspark::model {
 
 std::optional<Family> family_from_name(std::string_view name);
 
+// The sizes that all families' config.json name alike; head_dim: where they name none, hidden /
+// heads.
+Status read_sizes(const formats::JsonConfig& config, Spec& spec);
+
+// model_type gemma4_text and gemma4_unified_text.
+Result<Spec> gemma4_spec(const formats::JsonConfig& config);
+
 // Every size within its bounds; nothing later has to fear overflow.
 Status check_spec(const Spec& spec, const std::string& file);
 
