@@ -10,6 +10,7 @@
 #include "draft/dspark_keys.h"
 #include "draft/tensor_table.h"
 #include "random_blocks.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dspark {
 namespace {
@@ -70,6 +71,8 @@ Result<DrafterConfig> config_for(const Arguments& a) {
   c.decoder.kinds[0].rope.dim = c.decoder.kinds[0].head_dim;
   c.decoder.kinds[0].rope.scaling = model::RopeScaling::kNone;
   c.decoder.kinds[0].rope.frequency_divisors.clear();
+  if (auto tokens = tokenizer::Tokenizer::open(a.target); tokens.ok())
+    c.tokenizer_fingerprint = tokens->fingerprint();
   c.target_layers = target.layers;
   c.target_layer_ids = a.taps.empty() ? usual_taps(target.layers) : a.taps;
   if (a.eagle3) {

@@ -31,6 +31,8 @@ bool parse_real(const std::string& text, double* value) {
   return *end == '\0' && std::isfinite(*value);
 }
 
+}  // namespace
+
 std::vector<std::string> weight_types() {
   std::vector<std::string> names;
   for (int i = 0; i <= static_cast<int>(DType::kBool); ++i) {
@@ -39,8 +41,6 @@ std::vector<std::string> weight_types() {
   }
   return names;
 }
-
-}  // namespace
 
 void allow_words(CLI::Option* option, std::vector<std::string> words) {
   auto check = [words](std::string& text) -> std::string {

@@ -12,6 +12,8 @@
 
 namespace dspark::apps {
 
+std::vector<std::string> weight_types();  // that a matrix may have, for --quantize and --type
+
 // Takes these words and no others.
 void allow_words(CLI::Option* option, std::vector<std::string> words);
 

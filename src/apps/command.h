@@ -25,6 +25,7 @@ Command add_bench(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_render(CLI::App& program);
 Command add_score(CLI::App& program);
+Command add_convert(CLI::App& program);
 Command add_info(CLI::App& program);
 
 // "dspark: MESSAGE" on stderr; gives the code back.

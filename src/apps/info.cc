@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "apps/command.h"
+#include "apps/info_model.h"
 #include "apps/info_text.h"
 #include "apps/model_path.h"
 #include "apps/prompt_encoder.h"
@@ -13,45 +14,13 @@ namespace dspark::apps {
 namespace {
 
 constexpr const char* kFooter = R"(
-FILE is a GGUF file, a .safetensors file, a Hugging Face directory, or an installed model's name.
+FILE is a GGUF file, a .safetensors file, a Hugging Face directory, or an installed model's name; a
+model or a drafter.
 
 Examples:
   dspark info model.gguf
   dspark info smollm2-135m | less
 )";
-
-void describe_attention(InfoText& out, const model::Spec& s, int index) {
-  const model::AttentionKind& kind = s.kinds[static_cast<size_t>(index)];
-  const model::Rope& rope = kind.rope;
-  std::string layers;
-  if (s.kinds.size() > 1)
-    layers = fmt::format(" in {} layers", std::count(s.kind_of_layer.begin(), s.kind_of_layer.end(),
-                                                     static_cast<uint8_t>(index)));
-  out.field("heads",
-            fmt::format("{} query, {} key/value, {} wide{}{}", s.heads, kind.kv_heads,
-                        kind.head_dim, kind.values_are_keys ? ", values from keys" : "", layers));
-  if (kind.window > 0) out.field("window", kind.window);
-  out.field("rope", fmt::format("theta {}, {} dimensions{}{}", rope.theta,
-                                rope.pairs > 0 ? 2 * rope.pairs : rope.dim,
-                                s.interleaved_rope ? ", interleaved rows" : "",
-                                rope.scaling == model::RopeScaling::kNone
-                                    ? std::string()
-                                    : fmt::format(", scaled by {}", rope.factor)));
-}
-
-void describe_spec(InfoText& out, const Result<model::Spec>& spec) {
-  if (!spec) return out.line("this build does not run it: " + printable(spec.message()));
-  const model::Spec& s = spec.value();
-  out.field("family", model::family_name(s.family));
-  out.field("layers", s.layers);
-  out.field("hidden", s.hidden);
-  out.field("feed-forward", s.ffn);
-  for (size_t k = 0; k < s.kinds.size(); ++k) describe_attention(out, s, static_cast<int>(k));
-  out.field("vocabulary", s.vocab);
-  out.field("context", s.context);
-  out.field("norm epsilon", s.norm_eps);
-  out.field("output head", s.tied_head ? "the embedding" : "its own");
-}
 
 void describe_tokenizer(InfoText& out, const Result<tokenizer::Tokenizer>& loaded) {
   out.heading("tokenizer");
@@ -88,12 +57,18 @@ Result<std::string> describe_gguf(const std::filesystem::path& path) {
   out.field("architecture",
             printable(file.string("general.architecture", std::string("none")).take()));
   describe_tensor_totals(out, file.tensors());
-  out.heading("hyperparameters");
-  describe_spec(out, model::spec_from_gguf(file));
+  const std::string architecture = file.string("general.architecture", std::string()).take();
+  const bool drafter = draft::is_drafter(architecture);
+  out.heading(drafter ? "drafter" : "hyperparameters");
+  if (drafter)
+    describe_drafter(out, draft::DrafterFile::open(path));
+  else
+    describe_model(out, model::spec_from_gguf(file));
   out.heading("metadata");
   for (const auto& [key, value] : file.metadata())
     if (key != "tokenizer.chat_template") out.field(printable(key), metadata_text(value));
-  describe_tokenizer(out, tokenizer::Tokenizer::from_gguf(file));
+  if (!drafter || file.has("tokenizer.ggml.model"))
+    describe_tokenizer(out, tokenizer::Tokenizer::from_gguf(file));
   describe_tensors(out, file.tensors());
   return out.take();
 }
@@ -107,12 +82,18 @@ Result<std::string> describe_directory(const std::filesystem::path& path) {
   const auto architectures = config.json().find("architectures");
   if (architectures != config.json().end()) out.field("architecture", json_text(*architectures));
   describe_tensor_totals(out, weights.tensors());
-  out.heading("hyperparameters");
-  describe_spec(out, model::spec_from_config(config));
+  const bool drafter = architectures != config.json().end() && architectures->is_array() &&
+                       !architectures->empty() && architectures->front().is_string() &&
+                       draft::is_drafter(architectures->front().get<std::string>());
+  out.heading(drafter ? "drafter" : "hyperparameters");
+  if (drafter)
+    describe_drafter(out, draft::DrafterFile::open(path));
+  else
+    describe_model(out, model::spec_from_config(config));
   out.heading("config.json");
   for (const auto& [key, value] : config.json().items())
     out.field(printable(key), json_text(value));
-  describe_tokenizer(out, tokenizer::Tokenizer::from_directory(path));
+  if (!drafter) describe_tokenizer(out, tokenizer::Tokenizer::from_directory(path));
   describe_tensors(out, weights.tensors());
   return out.take();
 }

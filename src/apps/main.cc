@@ -29,6 +29,7 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
   dspark bench --suite decode
   dspark info model.gguf
+  dspark convert checkpoint drafter.gguf --type q8_0
 
 `dspark COMMAND --help` explains a command. Exit codes: 0 success, 1 failure, 2 usage.
 )";
@@ -54,7 +55,8 @@ int run_program(int argc, char** argv) {
   program.get_formatter()->column_width(34);
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
   const Command commands[] = {add_run(program),    add_bench(program), add_tokenize(program),
-                              add_render(program), add_score(program), add_info(program)};
+                              add_render(program), add_score(program), add_convert(program),
+                              add_info(program)};
   for (const Command& command : commands) {
     command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
     command.app->allow_extras();
@@ -89,7 +91,8 @@ int run_program(int argc, char** argv) {
       return usage(*command.app, unknown);
     return command.run();
   }
-  return usage(program, "a command is needed: run, bench, tokenize, render, score or info");
+  return usage(program,
+               "a command is needed: run, bench, tokenize, render, score, convert or info");
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ void add_decoder(const model::Spec& spec, nlohmann::json& json) {
   json["rms_norm_eps"] = shortest(spec.norm_eps);
   json["attention_bias"] = spec.qkv_bias;
   json["attention_dropout"] = 0.0;
+  if (!spec.qk_norm) json["qk_norm"] = false;
   json["use_sliding_window"] = false;
   json["sliding_window"] = nullptr;
   json["rope_parameters"] = rope_json(spec.kinds[0].rope);
@@ -82,7 +83,7 @@ nlohmann::json config_to_json(const DrafterConfig& config) {
   nlohmann::json json = nlohmann::json::object();
   json["architectures"] = {config.kind == Kind::kBlock ? "Qwen3DSparkModel" : "Qwen3Eagle3Model"};
   add_decoder(config.decoder, json);
-  json["num_target_layers"] = config.target_layers;
+  if (config.target_layers > 0) json["num_target_layers"] = config.target_layers;
   json["target_layer_ids"] = config.target_layer_ids;
   if (config.kind == Kind::kBlock) {
     add_block(config, json);

@@ -11,6 +11,4 @@ namespace dspark::draft {
 // markov_candidates, sample_from_anchor.
 nlohmann::json config_to_json(const DrafterConfig& config);
 
-const char* markov_head_name(MarkovHead head);  // "vanilla", ...; "none"
-
 }  // namespace dspark::draft

@@ -3,3 +3,4 @@
 
 #include "draft/drafter.h"
 #include "draft/drafter_file.h"
+#include "draft/drafter_write.h"

@@ -9,12 +9,25 @@
 
 namespace dspark::draft {
 
+namespace {
+
+bool is_gguf_drafter(std::string_view architecture) {
+  return architecture == kDsparkArchitecture || is_llamacpp_drafter(architecture);
+}
+
+}  // namespace
+
+bool is_drafter(std::string_view architecture) {
+  return is_gguf_drafter(architecture) || is_deepspec_drafter(architecture);
+}
+
 struct DrafterFile::Impl {
   DrafterConfig config;
   // One of them is there.
   std::optional<formats::Safetensors> safetensors;
   std::optional<formats::GgufFile> gguf;
   std::vector<TensorView> tensors;
+  std::deque<std::vector<float>> owned;  // tensors that the file has in another form
 
   Status open_directory(const std::filesystem::path& path);
   Status read(formats::GgufFile file);
@@ -37,13 +50,15 @@ Status DrafterFile::Impl::open_directory(const std::filesystem::path& path) {
 
 Status DrafterFile::Impl::read(formats::GgufFile file) {
   DSPARK_TRY(const std::string architecture, file.string("general.architecture"));
-  if (architecture != kDsparkArchitecture)
-    return fail("{}: key general.architecture: {} is no drafter, expected {}", file.name(),
-                formats::shown(architecture), kDsparkArchitecture);
-  DSPARK_TRY(config, config_from_dspark(file));
+  const bool ours = architecture == kDsparkArchitecture;
+  if (!is_gguf_drafter(architecture))
+    return fail("{}: key general.architecture: {} is no drafter, expected {}, dflash or eagle3",
+                file.name(), formats::shown(architecture), kDsparkArchitecture);
+  DSPARK_TRY(config, ours ? config_from_dspark(file) : config_from_llamacpp(file));
   config.name = file.name();
   DSPARK_RETURN_IF_ERROR(check_config(config, file.name()));
-  DSPARK_TRY(tensors, match_tensors(config, Naming::kGguf, file.tensors(), {kD2tTensor}));
+  const auto stored = ours ? file.tensors() : llamacpp_tensors(file, owned);
+  DSPARK_TRY(tensors, match_tensors(config, Naming::kGguf, stored, {kD2tTensor, kRopeFreqsTensor}));
   gguf = std::move(file);
   return {};
 }
@@ -71,6 +86,8 @@ const TensorView* DrafterFile::find(std::string_view name) const {
 const std::vector<TensorView>& DrafterFile::tensors() const { return impl_->tensors; }
 
 void DrafterFile::release(const TensorView& tensor) const {
+  for (const std::vector<float>& values : impl_->owned)
+    if (tensor.data == reinterpret_cast<const uint8_t*>(values.data())) return;
   if (impl_->gguf)
     impl_->gguf->release(tensor);
   else

@@ -16,6 +16,7 @@ namespace dspark::draft {
 
 enum class Kind { kBlock, kEagle3 };  // kBlock: DSpark; DFlash where it has no Markov head
 enum class MarkovHead { kNone, kVanilla, kGated, kRnn };
+const char* markov_head_name(MarkovHead head);  // "none", "vanilla", "gated", "rnn"
 
 struct DrafterConfig {
   std::string name;  // the file's or directory's path, for messages
@@ -54,6 +55,10 @@ struct DrafterConfig {
     return kind == Kind::kEagle3 ? ttt_length : anchor_predicts ? block_size : block_size - 1;
   }
 };
+
+// Whether a file of this architecture (GGUF's general.architecture, config.json's architectures) is
+// a drafter.
+bool is_drafter(std::string_view architecture);
 
 // An open checkpoint.
 class DrafterFile {

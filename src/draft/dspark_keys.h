@@ -2,14 +2,14 @@
 #pragma once
 
 #include "draft/drafter_file.h"
+#include "draft/gguf_tensors.h"
 
 namespace dspark::draft {
 
 constexpr const char* kDsparkArchitecture = "dspark";
 constexpr int64_t kDsparkVersion = 1;
-constexpr const char* kD2tTensor = "d2t";  // I32 [draft_vocab]
 
-// Everything but the tensors; d2t is one.
+// Everything but the tensors; d2t is one, and RoPE's frequency divisors are another.
 void set_dspark_keys(const DrafterConfig& config, formats::GgufWriter& writer);
 
 }  // namespace dspark::draft

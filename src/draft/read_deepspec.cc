@@ -40,6 +40,7 @@ Result<model::Spec> read_decoder(const formats::JsonConfig& config, const Archit
   DSPARK_TRY(model::Spec spec, model::spec_from_config(decoder));
   spec.architecture = of.name;
   spec.pairs_embedding = of.kind == Kind::kEagle3;
+  DSPARK_TRY(spec.qk_norm, config.boolean("qk_norm", true));
   if (spec.tied_head)
     return fail("{}: key tie_word_embeddings: expected false for a drafter", config.name());
   return spec;
@@ -77,18 +78,22 @@ Status read_block(const formats::JsonConfig& config, DrafterConfig& out) {
 
 }  // namespace
 
+bool is_deepspec_drafter(std::string_view architecture) {
+  for (const Architecture& known : kArchitectures)
+    if (architecture == known.name) return true;
+  return false;
+}
+
 Result<DrafterConfig> config_from_json(const formats::JsonConfig& config) {
   DSPARK_TRY(const Architecture* architecture, read_architecture(config));
   DrafterConfig out;
   out.kind = architecture->kind;
   DSPARK_TRY(out.decoder, read_decoder(config, *architecture));
-  DSPARK_TRY(const int64_t layers, config.integer("num_target_layers"));
-  if (layers < 1)
-    return fail("{}: key num_target_layers: {}, expected at least 1", config.name(), layers);
+  DSPARK_TRY(const int64_t layers, config.integer("num_target_layers", 0));
   out.target_layers = narrowed(layers);
   DSPARK_TRY(const std::vector<int64_t> taps, config.integers("target_layer_ids"));
   for (const int64_t tap : taps) out.target_layer_ids.push_back(narrowed(tap));
-  // Two keys that are ours: DeepSpec reads past them.
+  // Keys that are ours: DeepSpec reads past them.
   DSPARK_TRY(out.tokenizer_fingerprint, config.string("tokenizer_fingerprint", std::string()));
   DSPARK_TRY(const int64_t candidates, config.integer("markov_candidates", 0));
   out.candidates = narrowed(candidates);
@@ -104,6 +109,8 @@ Result<DrafterConfig> config_from_json(const formats::JsonConfig& config) {
 
 Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config) {
   DSPARK_TRY(DrafterConfig out, config_from_json(config));
+  if (out.target_layers < 1)
+    return fail("{}: key num_target_layers is missing, or below 1", config.name());
   if (out.kind == Kind::kEagle3 && out.taps() != 5)
     return fail("{}: key target_layer_ids: {} layers, expected 5 for Eagle3", config.name(),
                 out.taps());

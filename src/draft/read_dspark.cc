@@ -1,7 +1,5 @@
 // Our own form: the keys become DeepSpec's config.json again, so that there is one reader of what
 // they mean.
-#include <cstring>
-
 #include "draft/config_check.h"
 #include "draft/dspark_keys.h"
 #include "draft/readers.h"
@@ -32,6 +30,7 @@ constexpr std::string_view kKeys[] = {
     "num_hidden_layers",
     "num_key_value_heads",
     "num_target_layers",
+    "qk_norm",
     "rms_norm_eps",
     "rope_parameters.attention_factor",
     "rope_parameters.beta_fast",
@@ -89,17 +88,6 @@ Result<nlohmann::json> read_keys(const formats::GgufFile& file) {
   return json;
 }
 
-Status read_d2t(const formats::GgufFile& file, DrafterConfig& config) {
-  const TensorView* tensor = file.find(kD2tTensor);
-  if (tensor == nullptr) return {};
-  if (tensor->type != DType::kI32 || tensor->shape.size() != 1)
-    return fail("{}: tensor d2t: {} of {} dimensions, expected i32 of one", file.name(),
-                dtype_info(tensor->type).name, tensor->shape.size());
-  config.d2t.resize(static_cast<size_t>(tensor->values()));
-  std::memcpy(config.d2t.data(), tensor->data, tensor->bytes);
-  return {};
-}
-
 }  // namespace
 
 Result<DrafterConfig> config_from_dspark(const formats::GgufFile& file) {
@@ -114,7 +102,10 @@ Result<DrafterConfig> config_from_dspark(const formats::GgufFile& file) {
   DSPARK_TRY(DrafterConfig config, config_from_json(parsed));
   DSPARK_TRY(const int64_t draft_vocab, parsed.integer("draft_vocab_size"));
   config.draft_vocab = narrowed(draft_vocab);
-  DSPARK_RETURN_IF_ERROR(read_d2t(file, config));
+  DSPARK_RETURN_IF_ERROR(read_rope_freqs(file, config));
+  const TensorView* d2t = file.find(kD2tTensor);
+  if (d2t == nullptr) return config;
+  DSPARK_TRY(config.d2t, read_ids(file, *d2t, DType::kI32));
   return config;
 }
 

@@ -2,6 +2,8 @@
 // to see.
 #pragma once
 
+#include <deque>
+
 #include "draft/drafter_file.h"
 
 namespace dspark::draft {
@@ -11,9 +13,18 @@ namespace dspark::draft {
 Result<DrafterConfig> config_from_json(const formats::JsonConfig& config);
 
 // DeepSpec's own config.json.
+bool is_deepspec_drafter(std::string_view architecture);
 Result<DrafterConfig> config_from_deepspec(const formats::JsonConfig& config);
 
 // Our own form: DeepSpec's keys under "dspark.", ours among them, and the tensor d2t.
 Result<DrafterConfig> config_from_dspark(const formats::GgufFile& file);
+
+// llama.cpp's GGUF files.
+bool is_llamacpp_drafter(std::string_view architecture);
+Result<DrafterConfig> config_from_llamacpp(const formats::GgufFile& file);
+// Its tensors with the confidence head as ours: floats, [1, inputs], with a bias. What that takes
+// besides the file is kept in `owned`.
+std::vector<TensorView> llamacpp_tensors(const formats::GgufFile& file,
+                                         std::deque<std::vector<float>>& owned);
 
 }  // namespace dspark::draft

@@ -55,8 +55,10 @@ class TableBuilder {
     projection("k_proj", "attn_k", s_.kv_width(0), input, s_.qkv_bias);
     projection("v_proj", "attn_v", s_.kv_width(0), input, s_.qkv_bias);
     projection("o_proj", "attn_output", hidden, s_.q_width(0), s_.output_bias);
-    vector(hf + "self_attn.q_norm", gguf + "attn_q_norm", s_.kinds[0].head_dim);
-    vector(hf + "self_attn.k_norm", gguf + "attn_k_norm", s_.kinds[0].head_dim);
+    if (s_.qk_norm) {
+      vector(hf + "self_attn.q_norm", gguf + "attn_q_norm", s_.kinds[0].head_dim);
+      vector(hf + "self_attn.k_norm", gguf + "attn_k_norm", s_.kinds[0].head_dim);
+    }
     matrix(hf + "mlp.gate_proj", gguf + "ffn_gate", s_.ffn, hidden);
     matrix(hf + "mlp.up_proj", gguf + "ffn_up", s_.ffn, hidden);
     matrix(hf + "mlp.down_proj", gguf + "ffn_down", hidden, s_.ffn);

@@ -77,7 +77,7 @@ Status Engine::Impl::load(const std::filesystem::path& path) {
 Status Engine::Impl::load_drafter(const std::filesystem::path& target_path) {
   if (options.make_drafter || options.drafter == "ngram") return {};
   DSPARK_TRY(const draft::DrafterFile file, draft::DrafterFile::open(options.drafter));
-  DSPARK_RETURN_IF_ERROR(draft::check_fits(file.config(), model->spec, {}));
+  DSPARK_RETURN_IF_ERROR(draft::check_fits(file.config(), model->spec, tokenizer.fingerprint()));
   DSPARK_TRY(drafter_model,
              draft::load_drafter(file, *model, target_path,
                                  {options.quantise, options.draft_candidates, {}}, pool));

@@ -77,6 +77,9 @@ bool Tokenizer::add_bos() const { return impl_->add_bos; }
 const std::vector<int32_t>& Tokenizer::stop_ids() const { return impl_->stop_ids; }
 const std::string& Tokenizer::chat_template() const { return impl_->chat_template; }
 const std::string& Tokenizer::description() const { return impl_->description; }
-uint64_t Tokenizer::hash() const { return impl_->vocabulary.hash(); }
+std::string Tokenizer::fingerprint() const {
+  return vocab_size() == 0 ? std::string()
+                           : fmt::format("{:016x}", impl_->vocabulary.fingerprint());
+}
 
 }  // namespace dspark::tokenizer

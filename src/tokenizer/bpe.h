@@ -51,7 +51,9 @@ class Tokenizer {
   const std::vector<int32_t>& stop_ids() const;
   const std::string& chat_template() const;  // Jinja text; empty when the model has none
   const std::string& description() const;    // "byte-level BPE, pre-tokenizer smollm, 49152 tokens"
-  uint64_t hash() const;  // xxh3 of the vocabulary (ids, bytes, kinds): equal hashes, same ids
+  // XXH3 (16 hex digits) of ids, texts, which tokens are added ones, and merges in order: the same
+  // from GGUF and from tokenizer.json, padding or not. Empty without a vocabulary.
+  std::string fingerprint() const;
 
   struct Impl;  // bpe_impl.h; the loaders fill it
 

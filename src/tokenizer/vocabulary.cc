@@ -93,14 +93,24 @@ int32_t Vocabulary::find(std::string_view text) const {
   return by_text_.empty() ? -1 : by_text_[slot_of(text)];
 }
 
-uint64_t Vocabulary::hash() const {
+uint64_t Vocabulary::fingerprint() const {
   XXH3_state_t* state = XXH3_createState();
   XXH3_64bits_reset(state);
   for (int32_t id = 0; id < size(); ++id) {
-    const uint64_t head[2] = {static_cast<uint64_t>(kind(id)), bytes(id).size()};
+    // Files pad their tables with unused tokens, and differ in whether an added token is one of
+    // control or of the user.
+    if (kind(id) == TokenKind::kUnused) continue;
+    const bool added = kind(id) == TokenKind::kControl || kind(id) == TokenKind::kUserDefined;
+    const uint64_t head[3] = {static_cast<uint64_t>(id), added, text(id).size()};
     XXH3_64bits_update(state, head, sizeof head);
-    XXH3_64bits_update(state, bytes(id).data(), bytes(id).size());
+    XXH3_64bits_update(state, text(id).data(), text(id).size());
   }
+  std::vector<const Entry*> by_rank;
+  for (const Entry& entry : merges_)
+    if (entry.merge.id >= 0) by_rank.push_back(&entry);
+  std::sort(by_rank.begin(), by_rank.end(),
+            [](const Entry* a, const Entry* b) { return a->merge.rank < b->merge.rank; });
+  for (const Entry* entry : by_rank) XXH3_64bits_update(state, &entry->pair, sizeof entry->pair);
   const uint64_t hash = XXH3_64bits_digest(state);
   XXH3_freeState(state);
   return hash;

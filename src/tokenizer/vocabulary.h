@@ -35,7 +35,7 @@ class Vocabulary {
   int32_t find(std::string_view text) const;                                    // -1 when absent
   int32_t find_ascii(char c) const { return ascii_[static_cast<uint8_t>(c)]; }  // c < 0x80
   int32_t byte_token(uint8_t byte) const { return byte_tokens_[byte]; }         // -1 when absent
-  uint64_t hash() const;  // of ids, bytes and kinds
+  uint64_t fingerprint() const;  // of ids, texts, which are added, and merges
 
   // Parts in order of rank. An error when a part or the result is no token. Of a pair that comes
   // twice the first rank counts.

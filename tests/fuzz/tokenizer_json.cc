@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto loaded = Tokenizer::from_json(input, "fuzz");
   if (!loaded.ok()) return 0;
   const Tokenizer& tokenizer = loaded.value();
-  tokenizer.hash();
+  tokenizer.fingerprint();
   const std::string_view samples[] = {
       "Hello, world's 123\n\n  <a> <|x|> aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbb ",
       "\xff\xe2\x82 \xc3\xa9\xcc\x81\xcc\xa3 \xe4\xbd\xa0\xf0\x9f\x98\x80", input.substr(0, 256)};

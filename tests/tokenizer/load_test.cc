@@ -228,15 +228,38 @@ TEST_F(Directory, WithoutTokenizerJsonThereIsNoVocabulary) {
   auto t = Tokenizer::from_directory(path_);
   ASSERT_TRUE(t.ok());
   EXPECT_EQ(t->vocab_size(), 0);
+  EXPECT_EQ(t->fingerprint(), "");
   EXPECT_EQ(t->stop_ids(), Ids{7});
   EXPECT_TRUE(t->encode("text \xff", Specials::kParse).empty());
+}
+
+TEST(Fingerprint, DiffersWithTokensSpecialsAndMerges) {
+  const auto of = [](const json& root) { return load(root).fingerprint(); };
+  const std::string plain = of(small());
+  EXPECT_EQ(plain.size(), 16u);
+  EXPECT_EQ(of(small()), plain);
+  EXPECT_NE(of(changed([](json& r) { r["model"]["vocab"]["c"] = 4; })), plain);
+  EXPECT_NE(of(changed([](json& r) { r["model"]["merges"].clear(); })), plain);
+  EXPECT_NE(of(changed([](json& r) { r["added_tokens"][0]["id"] = 5; })), plain);
+  EXPECT_NE(of(changed([](json& r) {
+              r["added_tokens"].clear();
+              r["model"]["vocab"]["<unk>"] = 3;
+            })),
+            plain);
+  const json two = changed([](json& r) {
+    r["model"]["vocab"]["ba"] = 4;
+    r["model"]["merges"] = json::array({"a b", "b a"});
+  });
+  json turned = two;
+  std::swap(turned["model"]["merges"][0], turned["model"]["merges"][1]);
+  EXPECT_NE(of(two), of(turned));
 }
 
 TEST_F(Directory, OpenTakesADirectoryOrAGgufFile) {
   put("tokenizer.json", small().dump());
   auto t = Tokenizer::open(path_);
   ASSERT_TRUE(t.ok()) << t.message();
-  EXPECT_EQ(t->hash(), load(small()).hash());
+  EXPECT_EQ(t->fingerprint(), load(small()).fingerprint());
   const auto file = path_ / "model.gguf";
   formats::GgufWriter writer(file);
   writer.set("tokenizer.ggml.model", std::string("gpt2"));
