@@ -1,5 +1,6 @@
 #include "apps/arguments.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cerrno>

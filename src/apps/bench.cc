@@ -1,6 +1,7 @@
 // dspark bench: measures the engine on this machine.
 #include "apps/bench.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <memory>
@@ -28,6 +29,7 @@ Examples:
 struct BenchArguments {
   EngineArguments engine;
   std::string suite, json_file;
+  std::vector<int> more_rows = {2, 3, 4, 6, 8, 12, 16};
 };
 
 std::string cpu_name() {
@@ -53,10 +55,10 @@ Json model(const engine::Info& info) {
           {"load_ms", info.load_ms}};
 }
 
-Result<BenchResult> run_suite(const std::string& suite, engine::Engine& engine) {
-  if (suite == "decode") return bench_decode(engine);
-  if (suite == "width") return bench_width(engine);
-  if (suite == "draft") return bench_draft(engine);
+Result<BenchResult> run_suite(const BenchArguments& arguments, engine::Engine& engine) {
+  if (arguments.suite == "decode") return bench_decode(engine);
+  if (arguments.suite == "width") return bench_width(engine, arguments.more_rows);
+  if (arguments.suite == "draft") return bench_draft(engine);
   return bench_long(engine);
 }
 
@@ -71,7 +73,7 @@ Status bench(const BenchArguments& arguments) {
                                "{:.0f} ms\n",
                                info.model, cpu_name(), info.threads, info.isa,
                                static_cast<double>(info.weight_bytes) / 1e6, info.load_ms)));
-  DSPARK_TRY(const BenchResult result, run_suite(arguments.suite, *engine));
+  DSPARK_TRY(const BenchResult result, run_suite(arguments, *engine));
   DSPARK_RETURN_IF_ERROR(write_stdout(result.table));
   if (arguments.json_file.empty()) return {};
   const Json json = {{"version", DSPARK_VERSION},
@@ -93,6 +95,10 @@ Command add_bench(CLI::App& program) {
   add_speculation(*app, arguments->engine);
   CLI::Option* suite = app->add_option("--suite", arguments->suite, "What to measure")->required();
   allow_words(suite, {"decode", "width", "long", "draft"});
+  app->add_option("--rows", arguments->more_rows,
+                  "Rows of a step that the suite width sets beside one, as in 4,8")
+      ->delimiter(',')
+      ->check(CLI::Range(1, kMaxBenchRequests));
   app->add_option("--json", arguments->json_file, "Write the measurements as JSON")
       ->type_name("FILE");
   return {app, [arguments] {

@@ -15,7 +15,8 @@ struct BenchResult {
 };
 
 Result<BenchResult> bench_decode(engine::Engine& engine);
-Result<BenchResult> bench_width(engine::Engine& engine);
+// Steps of one row, and of these numbers of rows.
+Result<BenchResult> bench_width(engine::Engine& engine, const std::vector<int>& more_rows);
 Result<BenchResult> bench_long(engine::Engine& engine);
 Result<BenchResult> bench_draft(engine::Engine& engine);
 

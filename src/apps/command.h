@@ -3,12 +3,16 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/base.h"
+
+// Each file that includes CLI11 pays seconds of compiling for it.
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace dspark::apps {
 

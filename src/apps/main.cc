@@ -1,4 +1,5 @@
 // dspark: the command line. Each subcommand lives in a file of its name.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>

@@ -2,6 +2,7 @@
 #include "apps/run.h"
 
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <limits>

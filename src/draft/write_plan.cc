@@ -200,7 +200,8 @@ class Planner {
     for (int64_t row = 0; row < own.rows(); ++row) planned.rows.push_back({&own, row});
     if (!turns) return;
     for (int64_t row = 0; row < own.rows(); ++row) {
-      const int64_t paired = model::half_split_source(row, s.kinds[0].head_dim, s.kinds[0].rope.dim);
+      const int64_t paired =
+          model::half_split_source(row, s.kinds[0].head_dim, s.kinds[0].rope.dim);
       if (s.interleaved_rope)
         planned.rows[static_cast<size_t>(row)].row = paired;
       else
