@@ -5,6 +5,9 @@
 namespace dspark::engine {
 namespace {
 
+constexpr int kUsualTokens = 4096;
+constexpr size_t kUsualBytes = 8;  // of a token's text
+
 double milliseconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
@@ -29,6 +32,8 @@ TextBuilder::TextBuilder(const tokenizer::Tokenizer& tokenizer, std::vector<std:
     : decoder_(tokenizer), stops_(std::move(stops)) {
   for (const std::string& stop : stops_) longest_stop_ = std::max(longest_stop_, stop.size());
 }
+
+void TextBuilder::reserve(size_t tokens) { text_.reserve(tokens * kUsualBytes); }
 
 bool TextBuilder::append(const std::string& piece) {
   const size_t before = text_.size();
@@ -77,7 +82,14 @@ ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
       sampler_(request_.sampling, request_.prompt_ids, vocab),
       sequence_(pages),
       tokens_(request_.prompt_ids),
-      text_(tokenizer, request_.stop) {}
+      text_(tokenizer, request_.stop) {
+  // Room for the usual answer, so that steps take no memory.
+  const auto most = static_cast<size_t>(std::min(request_.max_tokens, kUsualTokens));
+  tokens_.reserve(tokens_.size() + most);
+  completion_.ids.reserve(most);
+  completion_.cycles.reserve(most);
+  text_.reserve(most);
+}
 
 int64_t ActiveRequest::positions_needed(int64_t context) const {
   // The last token that is chosen needs no row.

@@ -18,6 +18,7 @@ class TextBuilder {
  public:
   TextBuilder(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops);
 
+  void reserve(size_t tokens);
   // Adds a token's text; true when a stop string is now complete (the text then ends before it).
   bool push(int32_t id);
   // The end without a stop string: what was held back belongs to the text.
