@@ -17,6 +17,7 @@ Suites:
   decode   tokens a second alone and with 1 to 32 requests, and of prompts
   width    a step's time at 1 to 16 rows beside its matrix products alone, and the memory rate
   long     what 4096 tokens of context add to a step
+  draft    what drafting costs beside the steps that it serves (with --drafter)
 Threads are pinned. The table goes to standard output, --json FILE has the same as rows (docs/json.md).
 
 Examples:
@@ -55,6 +56,7 @@ Json model(const engine::Info& info) {
 Result<BenchResult> run_suite(const std::string& suite, engine::Engine& engine) {
   if (suite == "decode") return bench_decode(engine);
   if (suite == "width") return bench_width(engine);
+  if (suite == "draft") return bench_draft(engine);
   return bench_long(engine);
 }
 
@@ -90,7 +92,7 @@ Command add_bench(CLI::App& program) {
   add_memory(*app, arguments->engine);
   add_speculation(*app, arguments->engine);
   CLI::Option* suite = app->add_option("--suite", arguments->suite, "What to measure")->required();
-  allow_words(suite, {"decode", "width", "long"});
+  allow_words(suite, {"decode", "width", "long", "draft"});
   app->add_option("--json", arguments->json_file, "Write the measurements as JSON")
       ->type_name("FILE");
   return {app, [arguments] {

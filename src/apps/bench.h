@@ -17,6 +17,7 @@ struct BenchResult {
 Result<BenchResult> bench_decode(engine::Engine& engine);
 Result<BenchResult> bench_width(engine::Engine& engine);
 Result<BenchResult> bench_long(engine::Engine& engine);
+Result<BenchResult> bench_draft(engine::Engine& engine);
 
 // Most requests that a suite runs at the same time.
 inline constexpr int kMaxBenchRequests = 32;

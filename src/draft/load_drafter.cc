@@ -50,8 +50,7 @@ class Loader {
       DSPARK_RETURN_IF_ERROR(vector("hidden_norm.weight", {hidden}, decoder.context_norm));
     DSPARK_RETURN_IF_ERROR(embedding_and_head(target));
     if (rank > 0) {
-      DSPARK_RETURN_IF_ERROR(
-          matrix("markov_head.markov_w1.weight", c.decoder.vocab, rank, out_.markov_w1));
+      DSPARK_RETURN_IF_ERROR(table("markov_head.markov_w1.weight", c.decoder.vocab, rank));
       DSPARK_RETURN_IF_ERROR(
           dense("markov_head.markov_w2.weight", c.draft_vocab, rank, out_.markov_w2));
     }
@@ -75,6 +74,15 @@ class Loader {
   Status matrix(const std::string& name, int64_t rows, int64_t columns, PackedMatrix& out) {
     DSPARK_TRY(const TensorView* view, tensors_.find(name, {rows, columns}));
     return packer_.add(*view, options_.quantise, &out);
+  }
+  // w1 is looked up, never multiplied; a rank that the wanted type can't hold keeps its own.
+  Status table(const std::string& name, int64_t rows, int64_t columns) {
+    DSPARK_TRY(const TensorView* view, tensors_.find(name, {rows, columns}));
+    std::optional<DType> type = options_.quantise;
+    if (type && columns % std::max(dtype_info(*type).block_values, 32) != 0 &&
+        !compute::is_float_type(*type))
+      type.reset();
+    return packer_.add(*view, type, &out_.markov_w1);
   }
   Status vector(const std::string& name, std::vector<int64_t> shape, std::vector<float>& out) {
     DSPARK_TRY(const TensorView* view, tensors_.find(name, std::move(shape)));

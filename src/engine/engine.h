@@ -20,6 +20,11 @@
 #include "tokenizer/tokenizer.h"
 #include "verify/verify.h"
 
+namespace dspark::draft {
+class Drafter;
+struct Place;
+}  // namespace dspark::draft
+
 namespace dspark::engine {
 
 enum class Finish { kStop, kLength, kCancelled, kError };
@@ -78,6 +83,8 @@ struct Options {
 
   // Speculation. drafter: "" or "none", "ngram", a GGUF file or a Hugging Face directory.
   std::string drafter;
+  // A drafter of the host's own, made for its place beside the target, instead of one by name.
+  std::function<std::unique_ptr<draft::Drafter>(const draft::Place&)> make_drafter;
   std::string planner = "auto";  // see verify::parse_planner; auto: the best that the mode allows
   verify::Mode verify = verify::Mode::kCoupled;  // at temperature 0 that is greedy
   int draft_max = std::numeric_limits<int>::max();

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -25,6 +26,24 @@ fs::path tiny_model() {
     std::atexit([] { std::remove(to_remove.c_str()); });
     return made;
   }();
+  return path;
+}
+
+fs::path tiny_drafter(const std::string& options) {
+  static std::map<std::string, std::string> made;
+  std::string& path = made[options];
+  if (path.empty()) {
+    path = (fs::temp_directory_path() /
+            fmt::format("dspark-tiny-drafter-{}-{}.gguf", ::getpid(), made.size()))
+               .string();
+    CHECK(std::system(fmt::format("{} {} {} {} >/dev/null", DSPARK_RANDOM_DRAFTER,
+                                  tiny_model().string(), path, options)
+                          .c_str()) == 0);
+    if (made.size() == 1)
+      std::atexit([] {
+        for (const auto& [options, file] : made) std::remove(file.c_str());
+      });
+  }
   return path;
 }
 
