@@ -48,7 +48,7 @@ float AttentionKind::score_scale() const {
 
 Status check_spec(const Spec& spec, const std::string& file) {
   constexpr int64_t kMostContext = int64_t{1} << 24;
-  DSPARK_RETURN_IF_ERROR(check_sizes({{"layers", spec.layers, 1024},
+  DSPARK_RETURN_IF_ERROR(check_sizes({{"layers", spec.layers, kMostLayers},
                                       {"hidden size", spec.hidden, 1 << 17},
                                       {"feed-forward size", spec.ffn, 1 << 19},
                                       {"query heads", spec.heads, 1024},

@@ -1,5 +1,7 @@
-// The description of dense Gemma 4 text models: layers of two kinds, with sliding windows or
-// without.
+// The description of dense Gemma 4 text models from config.json: layers of two kinds, with sliding
+// windows or without.
+#include <algorithm>
+
 #include "model/spec.h"
 #include "model/spec_check.h"
 
@@ -65,50 +67,64 @@ Status read_kinds(const formats::JsonConfig& config, Spec& spec) {
   if (types == config.json().end() || !types->is_array() ||
       types->size() != static_cast<size_t>(spec.layers))
     return fail("{}: key layer_types: expected the types of {} layers", config.name(), spec.layers);
-  const AttentionKind sizes = spec.kinds[0];
-  spec.kinds.clear();
-  int sliding = -1, full = -1;  // places in kinds
+  std::vector<bool> slides;
   for (const auto& type : *types) {
-    const bool slides = type == "sliding_attention";
-    if (!slides && type != "full_attention")
+    slides.push_back(type == "sliding_attention");
+    if (!slides.back() && type != "full_attention")
       return fail("{}: key layer_types: {}, expected sliding_attention or full_attention",
                   config.name(), type.dump());
-    int& place = slides ? sliding : full;
-    if (place < 0) {
-      place = static_cast<int>(spec.kinds.size());
-      spec.kinds.push_back(sizes);
-    }
-    spec.kind_of_layer.push_back(static_cast<uint8_t>(place));
   }
-  if (types->back() != "full_attention")
-    return fail("{}: key layer_types: the last layer is {}, expected full_attention", config.name(),
-                types->back().dump());
-  for (AttentionKind& kind : spec.kinds) kind.scale = 1;
-  if (sliding >= 0) {
-    AttentionKind& kind = spec.kinds[static_cast<size_t>(sliding)];
-    DSPARK_TRY(kind.window, config.integer("sliding_window"));
-    if (kind.window < 1)
-      return fail("{}: key sliding_window: {}, expected at least 1", config.name(), kind.window);
-    DSPARK_TRY(kind.rope, read_rope(config, "sliding_attention", kind.head_dim));
+  if (slides.back())
+    return fail("{}: key layer_types: the last layer is sliding_attention, expected full_attention",
+                config.name());
+  AttentionKind sliding = spec.kinds[0], full = spec.kinds[0];
+  if (std::find(slides.begin(), slides.end(), true) != slides.end()) {
+    DSPARK_TRY(sliding.window, config.integer("sliding_window"));
+    if (sliding.window < 1)
+      return fail("{}: key sliding_window: {}, expected at least 1", config.name(), sliding.window);
+    DSPARK_TRY(sliding.rope, read_rope(config, "sliding_attention", sliding.head_dim));
   }
-  AttentionKind& kind = spec.kinds[static_cast<size_t>(full)];
   DSPARK_TRY(const int64_t head_dim, config.integer("global_head_dim"));
-  kind.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
-  DSPARK_TRY(kind.values_are_keys, config.boolean("attention_k_eq_v", false));
-  if (kind.values_are_keys) {
-    DSPARK_TRY(const int64_t heads, config.integer("num_global_key_value_heads", sizes.kv_heads));
-    kind.kv_heads = static_cast<int>(std::clamp<int64_t>(heads, -1, 1 << 20));
+  full.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
+  DSPARK_TRY(full.values_are_keys, config.boolean("attention_k_eq_v", false));
+  if (full.values_are_keys) {
+    DSPARK_TRY(const int64_t heads, config.integer("num_global_key_value_heads", full.kv_heads));
+    full.kv_heads = static_cast<int>(std::clamp<int64_t>(heads, -1, 1 << 20));
   }
-  DSPARK_TRY(kind.rope, read_rope(config, "full_attention", kind.head_dim));
+  DSPARK_TRY(full.rope, read_rope(config, "full_attention", full.head_dim));
+  set_kinds(spec, slides, sliding, full);
   return {};
 }
 
 }  // namespace
 
-Result<Spec> gemma4_spec(const formats::JsonConfig& config) {
+Spec gemma4_parts(std::string architecture) {
   Spec spec;
   spec.family = Family::kGemma4;
-  DSPARK_TRY(spec.architecture, config.string("model_type"));
+  spec.architecture = std::move(architecture);
+  spec.activation = Activation::kGeluTanh;
+  spec.qk_norm = spec.value_norm = spec.sandwich_norms = spec.scaled_embedding = true;
+  return spec;
+}
+
+void set_kinds(Spec& spec, const std::vector<bool>& slides, const AttentionKind& sliding,
+               const AttentionKind& full) {
+  spec.kinds.clear();
+  int place[2] = {-1, -1};  // of full, of sliding
+  for (const bool slide : slides) {
+    int& at = place[slide ? 1 : 0];
+    if (at < 0) {
+      at = static_cast<int>(spec.kinds.size());
+      spec.kinds.push_back(slide ? sliding : full);
+      spec.kinds.back().scale = 1;
+    }
+    spec.kind_of_layer.push_back(static_cast<uint8_t>(at));
+  }
+}
+
+Result<Spec> gemma4_spec(const formats::JsonConfig& config) {
+  DSPARK_TRY(std::string architecture, config.string("model_type"));
+  Spec spec = gemma4_parts(std::move(architecture));
   DSPARK_RETURN_IF_ERROR(refuse_extras(config, spec.architecture == "gemma4_unified_text"));
   DSPARK_RETURN_IF_ERROR(read_sizes(config, spec));
   // Before the number of layer types is compared with it.
@@ -119,12 +135,8 @@ Result<Spec> gemma4_spec(const formats::JsonConfig& config) {
   if (act != "gelu_pytorch_tanh")
     return fail("{}: key hidden_activation: \"{}\", expected gelu_pytorch_tanh", config.name(),
                 act);
-  spec.activation = Activation::kGeluTanh;
   DSPARK_TRY(const bool bias, config.boolean("attention_bias", false));
   spec.qkv_bias = spec.output_bias = bias;
-  spec.qk_norm = spec.value_norm = true;
-  spec.sandwich_norms = true;
-  spec.scaled_embedding = true;
   DSPARK_TRY(const double cap, config.number("final_logit_softcapping", 0.0));
   spec.logit_softcap = static_cast<float>(cap);
   DSPARK_TRY(spec.tied_head, config.boolean("tie_word_embeddings", true));

@@ -72,9 +72,10 @@ Result<Rope> read_rope(const formats::GgufFile& file, const std::string& prefix,
 Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   Spec spec;
   DSPARK_TRY(spec.architecture, file.string("general.architecture"));
+  if (spec.architecture == "gemma4") return gemma4_spec(file);
   const auto family = family_from_name(spec.architecture);
   if (!family)
-    return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2 or qwen3",
+    return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2, qwen3 or gemma4",
                 file.name(), spec.architecture);
   spec.family = *family;
   const std::string prefix = spec.architecture + ".";

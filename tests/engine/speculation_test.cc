@@ -274,7 +274,8 @@ TEST(Speculation, ABrokenDrafterCostsNothingButItsDrafts) {
 // Drafts are the same whether rows were taken in at once, in small chunks, or late: shown by how
 // many stand, of drafters trained for their targets.
 TEST(Speculation, DraftsDoNotDependOnHowRowsCame) {
-  for (const char* name : {"qwen3_dspark_vanilla", "qwen3_eagle3"}) {
+  for (const char* name :
+       {"qwen3_dspark_vanilla", "qwen3_eagle3", "gemma4_dspark", "gemma4_eagle3"}) {
     const std::filesystem::path folder =
         std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures" / name;
     std::mt19937 random(4);

@@ -110,7 +110,7 @@ TEST(Gemma4, RefusesWhatItLacksByName) {
       {R"({"layer_types": ["full_attention", "full_attention", "linear_attention"]})",
        "key layer_types: \"linear_attention\""},
       {R"({"layer_types": ["full_attention", "full_attention", "sliding_attention"]})",
-       "key layer_types: the last layer is \"sliding_attention\""},
+       "key layer_types: the last layer is sliding_attention"},
       {R"({"layer_types": ["full_attention", 1, "full_attention"]})", "key layer_types: 1"},
       {R"({"sliding_window": null})", "key 'sliding_window' is missing"},
       {R"({"sliding_window": 0})", "key sliding_window: 0"},
