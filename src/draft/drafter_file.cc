@@ -29,7 +29,9 @@ struct DrafterFile::Impl {
   std::vector<TensorView> tensors;
   std::deque<std::vector<float>> owned;  // tensors that the file has in another form
 
-  Status open_directory(const std::filesystem::path& path);
+  // stored: gives the tensors, once the config is known to be good.
+  template <class Stored>
+  Status read(const formats::JsonConfig& json, const std::string& name, Stored stored);
   Status read(formats::GgufFile file);
 };
 
@@ -38,12 +40,13 @@ DrafterFile::DrafterFile(DrafterFile&&) noexcept = default;
 DrafterFile& DrafterFile::operator=(DrafterFile&&) noexcept = default;
 DrafterFile::~DrafterFile() = default;
 
-Status DrafterFile::Impl::open_directory(const std::filesystem::path& path) {
-  DSPARK_TRY(const auto json, formats::JsonConfig::open(path / "config.json"));
+template <class Stored>
+Status DrafterFile::Impl::read(const formats::JsonConfig& json, const std::string& name,
+                               Stored stored) {
   DSPARK_TRY(config, config_from_deepspec(json));
-  config.name = path.string();
+  config.name = name;
   DSPARK_RETURN_IF_ERROR(check_config(config, json.name()));
-  DSPARK_TRY(safetensors, formats::Safetensors::open_directory(path));
+  DSPARK_TRY(safetensors, stored());
   DSPARK_TRY(tensors, match_tensors(config, Naming::kDeepSpec, safetensors->tensors(), {}));
   return {};
 }
@@ -67,11 +70,29 @@ Result<DrafterFile> DrafterFile::open(const std::filesystem::path& path) {
   auto impl = std::make_unique<Impl>();
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) {
-    DSPARK_RETURN_IF_ERROR(impl->open_directory(path));
+    DSPARK_TRY(const auto json, formats::JsonConfig::open(path / "config.json"));
+    DSPARK_RETURN_IF_ERROR(impl->read(json, path.string(),
+                                      [&] { return formats::Safetensors::open_directory(path); }));
   } else {
     DSPARK_TRY(auto file, formats::GgufFile::open(path));
     DSPARK_RETURN_IF_ERROR(impl->read(std::move(file)));
   }
+  return DrafterFile(std::move(impl));
+}
+
+Result<DrafterFile> DrafterFile::parse(const uint8_t* data, size_t size, const std::string& name) {
+  auto impl = std::make_unique<Impl>();
+  DSPARK_TRY(auto file, formats::GgufFile::parse(data, size, name));
+  DSPARK_RETURN_IF_ERROR(impl->read(std::move(file)));
+  return DrafterFile(std::move(impl));
+}
+
+Result<DrafterFile> DrafterFile::parse(std::string_view config, const uint8_t* tensors, size_t size,
+                                       const std::string& name) {
+  auto impl = std::make_unique<Impl>();
+  DSPARK_TRY(const auto json, formats::JsonConfig::parse(config, name));
+  DSPARK_RETURN_IF_ERROR(
+      impl->read(json, name, [&] { return formats::Safetensors::parse(tensors, size, name); }));
   return DrafterFile(std::move(impl));
 }
 

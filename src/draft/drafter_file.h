@@ -65,6 +65,11 @@ class DrafterFile {
  public:
   // A GGUF file or a Hugging Face directory.
   static Result<DrafterFile> open(const std::filesystem::path& path);
+  // From bytes that stay alive as long as the result: a GGUF file's, or a directory's config.json
+  // and model.safetensors. For tests and fuzzing.
+  static Result<DrafterFile> parse(const uint8_t* data, size_t size, const std::string& name);
+  static Result<DrafterFile> parse(std::string_view config, const uint8_t* tensors, size_t size,
+                                   const std::string& name);
   DrafterFile(DrafterFile&&) noexcept;
   DrafterFile& operator=(DrafterFile&&) noexcept;
   ~DrafterFile();

@@ -21,17 +21,17 @@ enum class Layout {
 struct WriteOptions {
   Layout layout = Layout::kDspark;
   // Of the matrices; empty: as stored. The output head's and the Markov head's may be others.
-  std::optional<DType> type, head_type, markov_type;
+  std::optional<DType> type = {}, head_type = {}, markov_type = {};
   bool share = false;  // embedding and head are left out: the target's serve
 
   // The target: checked against the drafter, and asked for what the form needs and the drafter
   // leaves to it. May be nullptr.
   model::WeightFile* target = nullptr;
-  std::string target_fingerprint;
+  std::string target_fingerprint = {};
   // Its file, whose tokenizer llama.cpp's form carries. May be nullptr.
   const formats::GgufFile* target_gguf = nullptr;
 
-  std::function<void(size_t done_bytes, size_t total_bytes)> progress;  // may be empty
+  std::function<void(size_t done_bytes, size_t total_bytes)> progress = {};  // may be empty
 };
 
 struct WriteReport {

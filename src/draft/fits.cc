@@ -5,23 +5,22 @@ namespace dspark::draft {
 
 Status check_fits(const DrafterConfig& drafter, const model::Spec& target,
                   std::string_view target_fingerprint) {
-  const auto differs = [&](std::string_view what, const auto& made_for, const auto& found) {
-    return fail("{}: drafter for another target: its {} {}, the target's {}", drafter.name, what,
-                made_for, found);
+  std::vector<std::string> differences;
+  const auto compare = [&](std::string_view what, const auto& made_for, const auto& found) {
+    if (made_for != found)
+      differences.push_back(fmt::format("{} {}, this one's is {}", what, made_for, found));
   };
-  if (drafter.decoder.hidden != target.hidden)
-    return differs("hidden size is", drafter.decoder.hidden, target.hidden);
-  if (drafter.decoder.vocab != target.vocab)
-    return differs("vocabulary has", fmt::format("{} tokens", drafter.decoder.vocab), target.vocab);
-  if (drafter.target_layers != 0 && drafter.target_layers != target.layers)
-    return differs("target has", fmt::format("{} layers", drafter.target_layers), target.layers);
+  compare("hidden size", drafter.decoder.hidden, target.hidden);
+  compare("vocabulary size", drafter.decoder.vocab, target.vocab);
+  if (drafter.target_layers != 0) compare("number of layers", drafter.target_layers, target.layers);
+  // The last layer's output is no tap: what the drafter was trained on is behind the norm or not.
   if (drafter.target_layer_ids.back() > target.layers - 2)
-    return fail("{}: drafter for another target: it taps layer {}, and the target has {} layers",
-                drafter.name, drafter.target_layer_ids.back(), target.layers);
-  if (!drafter.tokenizer_fingerprint.empty() && !target_fingerprint.empty() &&
-      drafter.tokenizer_fingerprint != target_fingerprint)
-    return differs("tokenizer's fingerprint is", drafter.tokenizer_fingerprint, target_fingerprint);
-  return {};
+    differences.push_back(fmt::format("it taps layer {}, this one has {} layers",
+                                      drafter.target_layer_ids.back(), target.layers));
+  if (!drafter.tokenizer_fingerprint.empty() && !target_fingerprint.empty())
+    compare("tokenizer", drafter.tokenizer_fingerprint, target_fingerprint);
+  if (differences.empty()) return {};
+  return fail("{}: made for another target: {}", drafter.name, fmt::join(differences, "; "));
 }
 
 }  // namespace dspark::draft

@@ -1,23 +1,15 @@
 // DeepSpec's Hugging Face directories: the fixtures' drafters.
 #include <gtest/gtest.h>
 
-#include "draft/draft.h"
+#include "draft/support.h"
 
 namespace dspark::draft {
 namespace {
 
-std::filesystem::path fixture(const std::string& name) {
-  return std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures" / name / "draft";
-}
-
-DrafterFile opened(const std::string& name) {
-  auto file = DrafterFile::open(fixture(name));
-  CHECK(file.ok(), "{}", file.message());
-  return file.take();
-}
+DrafterFile opened_fixture(const std::string& name) { return opened(fixture(name) / "draft"); }
 
 TEST(DeepSpecDirectory, Vanilla) {
-  const DrafterFile file = opened("qwen3_dspark_vanilla");
+  const DrafterFile file = opened_fixture("qwen3_dspark_vanilla");
   const DrafterConfig& c = file.config();
   EXPECT_EQ(c.kind, Kind::kBlock);
   EXPECT_EQ(c.decoder.family, model::Family::kQwen3);
@@ -50,7 +42,7 @@ TEST(DeepSpecDirectory, Vanilla) {
 }
 
 TEST(DeepSpecDirectory, Gated) {
-  const DrafterConfig c = opened("qwen3_dspark_gated").config();
+  const DrafterConfig c = opened_fixture("qwen3_dspark_gated").config();
   EXPECT_EQ(c.markov_head, MarkovHead::kGated);
   EXPECT_EQ(c.markov_rank, 12);
   EXPECT_EQ(c.target_layer_ids, (std::vector<int>{0, 1, 3}));
@@ -58,7 +50,7 @@ TEST(DeepSpecDirectory, Gated) {
 }
 
 TEST(DeepSpecDirectory, Rnn) {
-  const DrafterFile file = opened("qwen3_dspark_rnn");
+  const DrafterFile file = opened_fixture("qwen3_dspark_rnn");
   EXPECT_EQ(file.config().markov_head, MarkovHead::kRnn);
   EXPECT_TRUE(file.config().confidence_head);
   EXPECT_FALSE(file.config().confidence_with_markov);
@@ -67,7 +59,7 @@ TEST(DeepSpecDirectory, Rnn) {
 }
 
 TEST(DeepSpecDirectory, DFlash) {
-  const DrafterConfig c = opened("qwen3_dflash").config();
+  const DrafterConfig c = opened_fixture("qwen3_dflash").config();
   EXPECT_EQ(c.kind, Kind::kBlock);
   EXPECT_EQ(c.markov_head, MarkovHead::kNone);
   EXPECT_EQ(c.markov_rank, 0);
@@ -76,7 +68,7 @@ TEST(DeepSpecDirectory, DFlash) {
 }
 
 TEST(DeepSpecDirectory, Eagle3) {
-  const DrafterFile file = opened("qwen3_eagle3");
+  const DrafterFile file = opened_fixture("qwen3_eagle3");
   EXPECT_EQ(file.config().kind, Kind::kEagle3);
   EXPECT_EQ(file.config().ttt_length, 5);
   EXPECT_EQ(file.config().slots(), 5);
