@@ -41,19 +41,23 @@ std::string cpu_name() {
   return "unknown";
 }
 
-Json machine(const engine::Info& info) {
+}  // namespace
+
+Json machine_json(const engine::Info& info) {
   return {{"cpu", cpu_name()},
           {"cores", available_cpus()},
           {"threads", info.threads},
           {"isa", info.isa}};
 }
 
-Json model(const engine::Info& info) {
+Json model_json(const engine::Info& info) {
   return {{"name", info.model},     {"architecture", info.architecture},
           {"layers", info.layers},  {"hidden", info.hidden},
           {"vocab", info.vocab},    {"weight_bytes", info.weight_bytes},
           {"load_ms", info.load_ms}};
 }
+
+namespace {
 
 Result<BenchResult> run_suite(const BenchArguments& arguments, engine::Engine& engine) {
   if (arguments.suite == "decode") return bench_decode(engine);
@@ -77,8 +81,8 @@ Status bench(const BenchArguments& arguments) {
   DSPARK_RETURN_IF_ERROR(write_stdout(result.table));
   if (arguments.json_file.empty()) return {};
   const Json json = {{"version", DSPARK_VERSION},
-                     {"machine", machine(info)},
-                     {"model", model(info)},
+                     {"machine", machine_json(info)},
+                     {"model", model_json(info)},
                      {"rows", result.rows}};
   return write_file_atomically(arguments.json_file,
                                json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");

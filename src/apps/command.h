@@ -26,6 +26,7 @@ struct Command {
 // Each declares its subcommand on the program.
 Command add_run(CLI::App& program);
 Command add_bench(CLI::App& program);
+Command add_eval(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_render(CLI::App& program);
 Command add_score(CLI::App& program);
