@@ -68,9 +68,9 @@ Result<DrafterConfig> config_for(const Arguments& a) {
   c.decoder.qk_norm = true;
   c.decoder.tied_head = c.decoder.interleaved_rope = false;
   c.decoder.pairs_embedding = a.eagle3;
-  c.decoder.rope.dim = c.decoder.head_dim;
-  c.decoder.rope.scaling = model::RopeScaling::kNone;
-  c.decoder.rope.frequency_divisors.clear();
+  c.decoder.kinds[0].rope.dim = c.decoder.kinds[0].head_dim;
+  c.decoder.kinds[0].rope.scaling = model::RopeScaling::kNone;
+  c.decoder.kinds[0].rope.frequency_divisors.clear();
   if (auto tokens = tokenizer::Tokenizer::open(a.target); tokens.ok())
     c.tokenizer_fingerprint = tokens->fingerprint();
   c.target_layers = target.layers;

@@ -1,5 +1,6 @@
 #include "apps/arguments.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
@@ -211,10 +212,10 @@ void add_speculation(CLI::App& app, EngineArguments& arguments) {
       ->type_name("PATH")
       ->group(kGroup);
   app.add_option("--planner", arguments.planner,
-                 "How many drafts are verified: auto (default), off, fixed:N, threshold:P, causal, "
-                 "lagged, global")
+                 "How many drafts are verified: auto (default), off, full, fixed:N, threshold:P, "
+                 "causal, lagged, global")
       ->check(parsed([](const std::string& text) -> Result<verify::PlannerSpec> {
-        if (text == "auto") return verify::PlannerSpec{};
+        if (text == "auto" || text == "full") return verify::PlannerSpec{};
         return verify::parse_planner(text);
       }))
       ->type_name("P")

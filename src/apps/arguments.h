@@ -2,13 +2,19 @@
 // model and the engine.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
+
+// Each file that includes CLI11 pays seconds of compiling for it.
+namespace CLI {
+class App;
+class Option;
+class Validator;
+}  // namespace CLI
 
 namespace dspark::apps {
 

@@ -15,8 +15,10 @@ struct BenchResult {
 };
 
 Result<BenchResult> bench_decode(engine::Engine& engine);
-Result<BenchResult> bench_width(engine::Engine& engine);
+// Steps of one row, and of these numbers of rows.
+Result<BenchResult> bench_width(engine::Engine& engine, const std::vector<int>& more_rows);
 Result<BenchResult> bench_long(engine::Engine& engine);
+Result<BenchResult> bench_draft(engine::Engine& engine);
 
 // Most requests that a suite runs at the same time.
 inline constexpr int kMaxBenchRequests = 32;
@@ -29,6 +31,10 @@ engine::Request bench_request(const engine::Info& info, int prompt_tokens, int m
 // Runs the requests together; their completions in order, or what went wrong.
 Result<std::vector<engine::Completion>> bench_run(engine::Engine& engine,
                                                   std::vector<engine::Request> requests);
+
+// Where figures come from, for JSON.
+Json machine_json(const engine::Info& info);
+Json model_json(const engine::Info& info);
 
 double median(std::vector<double> values);  // of at least one
 

@@ -1,4 +1,6 @@
 // bench --suite width: what a step costs by its rows, beside its matrix products alone.
+#include <map>
+
 #include "apps/bench.h"
 
 namespace dspark::apps {
@@ -6,11 +8,12 @@ namespace {
 
 constexpr int kPromptTokens = 32;
 constexpr int kTokens = 64;  // context stays below 128
-constexpr int kRounds = 3;   // whole steps and matrices in turns, so that both see the same machine
+// Widths, whole steps and matrices take turns, so that all see the same machine.
+constexpr int kRounds = 3;
 constexpr int kMatrixRepeats = 20;
 
 struct Width {
-  double step_ms, matrices_ms;
+  std::vector<double> steps_ms, matrices_ms;
 };
 
 // Milliseconds of the steps in which `rows` requests each decode one token.
@@ -29,36 +32,38 @@ Result<std::vector<double>> step_times(engine::Engine& engine, int rows) {
   return times_ms;
 }
 
-Result<Width> measure(engine::Engine& engine, int rows) {
-  std::vector<double> steps_ms, matrices_ms;
-  for (int round = 0; round < kRounds; ++round) {
-    DSPARK_TRY(const auto times_ms, step_times(engine, rows));
-    steps_ms.insert(steps_ms.end(), times_ms.begin(), times_ms.end());
-    matrices_ms.push_back(engine.time_matrices_ms(rows, kMatrixRepeats));
-  }
-  return Width{median(steps_ms), median(matrices_ms)};
+// A width's whole steps and its matrices alone, some more of both.
+Status measure(engine::Engine& engine, int rows, Width& width) {
+  DSPARK_TRY(const auto times_ms, step_times(engine, rows));
+  width.steps_ms.insert(width.steps_ms.end(), times_ms.begin(), times_ms.end());
+  width.matrices_ms.push_back(engine.time_matrices_ms(rows, kMatrixRepeats));
+  return {};
 }
 
 }  // namespace
 
-Result<BenchResult> bench_width(engine::Engine& engine) {
+Result<BenchResult> bench_width(engine::Engine& engine, const std::vector<int>& more_rows) {
+  std::map<int, Width> widths = {{1, {}}};
+  for (const int rows : more_rows) widths[rows] = {};
+  for (int round = 0; round < kRounds; ++round)
+    for (auto& [rows, width] : widths) DSPARK_RETURN_IF_ERROR(measure(engine, rows, width));
+
   BenchResult result;
   result.table = "rows   step ms   matrices ms   step/matrices   step/one row   rows/s\n";
-  double one_row_ms = 0;
-  for (const int rows : {1, 2, 3, 4, 6, 8, 12, 16}) {
-    DSPARK_TRY(const Width width, measure(engine, rows));
-    if (rows == 1) one_row_ms = width.step_ms;
+  const double one_row_ms = median(widths.at(1).steps_ms);
+  for (const auto& [rows, width] : widths) {
+    const double step_ms = median(width.steps_ms), matrices_ms = median(width.matrices_ms);
     result.rows.push_back({{"suite", "width"},
                            {"case", "step"},
                            {"rows", rows},
                            {"context", kPromptTokens + kTokens},
-                           {"step_ms", width.step_ms},
-                           {"matrices_ms", width.matrices_ms},
-                           {"step_per_matrices", width.step_ms / width.matrices_ms},
-                           {"step_per_one_row", width.step_ms / one_row_ms}});
-    result.table += fmt::format("{:4} {:9.3f} {:13.3f} {:15.2f} {:14.2f} {:8.0f}\n", rows,
-                                width.step_ms, width.matrices_ms, width.step_ms / width.matrices_ms,
-                                width.step_ms / one_row_ms, rows / width.step_ms * 1e3);
+                           {"step_ms", step_ms},
+                           {"matrices_ms", matrices_ms},
+                           {"step_per_matrices", step_ms / matrices_ms},
+                           {"step_per_one_row", step_ms / one_row_ms}});
+    result.table +=
+        fmt::format("{:4} {:9.3f} {:13.3f} {:15.2f} {:14.2f} {:8.0f}\n", rows, step_ms, matrices_ms,
+                    step_ms / matrices_ms, step_ms / one_row_ms, rows / step_ms * 1e3);
   }
   const double read = engine.stream_read_gb_per_s();
   const double achieved = static_cast<double>(engine.info().weight_bytes) / one_row_ms / 1e6;

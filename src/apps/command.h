@@ -3,12 +3,16 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/base.h"
+
+// Each file that includes CLI11 pays seconds of compiling for it.
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace dspark::apps {
 
@@ -22,6 +26,7 @@ struct Command {
 // Each declares its subcommand on the program.
 Command add_run(CLI::App& program);
 Command add_bench(CLI::App& program);
+Command add_eval(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_render(CLI::App& program);
 Command add_score(CLI::App& program);

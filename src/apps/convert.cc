@@ -1,4 +1,5 @@
 // dspark convert: a drafter's checkpoint from one form into another, and to another weight type.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <thread>

@@ -1,4 +1,5 @@
 // dspark info: what a model file or directory holds, without running it.
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <memory>
 

@@ -1,5 +1,7 @@
 #include "apps/info_model.h"
 
+#include <algorithm>
+
 namespace dspark::apps {
 namespace {
 
@@ -22,6 +24,25 @@ std::string vocabulary_text(const draft::DrafterConfig& c) {
                      c.d2t.back());
 }
 
+void describe_attention(InfoText& out, const model::Spec& s, int index) {
+  const model::AttentionKind& kind = s.kinds[static_cast<size_t>(index)];
+  const model::Rope& rope = kind.rope;
+  std::string layers;
+  if (s.kinds.size() > 1)
+    layers = fmt::format(" in {} layers", std::count(s.kind_of_layer.begin(), s.kind_of_layer.end(),
+                                                     static_cast<uint8_t>(index)));
+  out.field("heads",
+            fmt::format("{} query, {} key/value, {} wide{}{}", s.heads, kind.kv_heads,
+                        kind.head_dim, kind.values_are_keys ? ", values from keys" : "", layers));
+  if (kind.window > 0) out.field("window", kind.window);
+  out.field("rope", fmt::format("theta {}, {} dimensions{}{}", rope.theta,
+                                rope.pairs > 0 ? 2 * rope.pairs : rope.dim,
+                                s.interleaved_rope ? ", interleaved rows" : "",
+                                rope.scaling == model::RopeScaling::kNone
+                                    ? std::string()
+                                    : fmt::format(", scaled by {}", rope.factor)));
+}
+
 void describe_spec(InfoText& out, const Result<model::Spec>& spec) {
   if (!spec) return out.line("this build does not run it: " + printable(spec.message()));
   const model::Spec& s = spec.value();
@@ -29,16 +50,10 @@ void describe_spec(InfoText& out, const Result<model::Spec>& spec) {
   out.field("layers", s.layers);
   out.field("hidden", s.hidden);
   out.field("feed-forward", s.ffn);
-  out.field("heads",
-            fmt::format("{} query, {} key/value, {} wide", s.heads, s.kv_heads, s.head_dim));
+  for (size_t k = 0; k < s.kinds.size(); ++k) describe_attention(out, s, static_cast<int>(k));
   out.field("vocabulary", s.vocab);
   out.field("context", s.context);
   out.field("norm epsilon", s.norm_eps);
-  out.field("rope", fmt::format("theta {}, {} dimensions{}{}", s.rope.theta, s.rope.dim,
-                                s.interleaved_rope ? ", interleaved rows" : "",
-                                s.rope.scaling == model::RopeScaling::kNone
-                                    ? std::string()
-                                    : fmt::format(", scaled by {}", s.rope.factor)));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // dspark: the command line. Each subcommand lives in a file of its name.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -28,6 +29,7 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark run --prompt "Why is the sky blue?"
   dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
   dspark bench --suite decode
+  dspark eval --drafter ngram --data questions.jsonl
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
 
@@ -54,9 +56,9 @@ int run_program(int argc, char** argv) {
   program.footer(kProgramFooter);
   program.get_formatter()->column_width(34);
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
-  const Command commands[] = {add_run(program),    add_bench(program), add_tokenize(program),
-                              add_render(program), add_score(program), add_convert(program),
-                              add_info(program)};
+  const Command commands[] = {add_run(program),      add_bench(program),  add_eval(program),
+                              add_tokenize(program), add_render(program), add_score(program),
+                              add_convert(program),  add_info(program)};
   for (const Command& command : commands) {
     command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
     command.app->allow_extras();
@@ -92,7 +94,7 @@ int run_program(int argc, char** argv) {
     return command.run();
   }
   return usage(program,
-               "a command is needed: run, bench, tokenize, render, score, convert or info");
+               "a command is needed: run, bench, eval, tokenize, render, score, convert or info");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // dspark render: JSONL {"messages", "add_generation_prompt"} on stdin, JSONL {"rendered"} on
 // stdout.
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <memory>
 

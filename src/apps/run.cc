@@ -2,6 +2,7 @@
 #include "apps/run.h"
 
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <limits>
@@ -23,6 +24,7 @@ Standard output holds only the text; --json FILE has token ids, timing and a sum
 Examples:
   dspark run --prompt "Name three rivers."
   dspark run --prompt "Once upon a time" --raw --temperature 0.8 --top-p 0.95 --seed 7
+  dspark run --drafter ngram --show-drafts --prompt "Write a limerick, then write it again."
   dspark run --prompts questions.jsonl --concurrency 8 --max-tokens 256 --json answers.jsonl
   git diff | dspark run --system "Describe this change in one line."
 )";
@@ -94,6 +96,9 @@ void add_input_output(CLI::App& app, RunArguments& run) {
       ->type_name("TEXT")
       ->group(kInput);
   app.add_flag("--raw", run.raw, "No chat template")->group(kInput);
+  app.add_flag("--show-drafts", run.show_drafts,
+               "Mark drafted tokens in the answer: colours on a terminal, else brackets")
+      ->group(kInput);
   app.add_option("--json", run.json_file, "Write a JSON object a completion, and a summary")
       ->type_name("FILE")
       ->group(kInput);
@@ -134,6 +139,8 @@ std::string conflict(const RunArguments& run) {
   if (run.raw && run.all_turns)
     return "--raw sends text as it is: --all-turns needs a chat template";
   if (run.all_turns && run.prompts_file.empty()) return "--all-turns needs --prompts FILE";
+  if (run.show_drafts && !run.prompts_file.empty())
+    return "--show-drafts shows an answer as it comes: not with --prompts";
   if (run.logprobs > 0 && run.json_file.empty()) return "--logprobs needs --json FILE to write to";
   const bool chat = !run.has_prompt && run.prompts_file.empty() && isatty(STDIN_FILENO);
   if (run.raw && chat) return "--raw needs --prompt TEXT: a chat needs the chat template";

@@ -23,6 +23,7 @@ struct RunArguments {
   bool raw = false;
   bool all_turns = false;
   bool ignore_eos = false;
+  bool show_drafts = false;
   int concurrency = 1;
   int max_tokens = 512;
   int logprobs = 0;

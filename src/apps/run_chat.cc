@@ -1,5 +1,6 @@
 // run at a terminal: a conversation. Ctrl-C stops an answer, Ctrl-D ends the program.
 #include "apps/command.h"
+#include "apps/draft_view.h"
 #include "apps/interrupt.h"
 #include "apps/line_editor.h"
 #include "apps/model_path.h"
@@ -27,6 +28,7 @@ class Chat {
     const auto& info = session_.engine().info();
     note(fmt::format("{}, {} threads, {}; /help lists the commands", info.model, info.threads,
                      info.isa));
+    if (marks_ != DraftMarks::kNone) note(draft_legend(marks_));
     while (auto line = editor_.read("> ")) {
       interrupt_.clear();
       if (line->find_first_not_of(" \t") == std::string::npos) continue;
@@ -98,6 +100,7 @@ class Chat {
     const auto& completion = answer.completion;
     if (completion.finish == engine::Finish::kError) note(completion.error);
     if (completion.finish == engine::Finish::kCancelled) note("stopped");
+    if (marks_ != DraftMarks::kNone) note(draft_summary(completion));
     note(speed_text(answer));
     session_.warn_if_cut(answer);
     messages.push_back(message("assistant", completion.text));
@@ -110,7 +113,7 @@ class Chat {
     Status written;
     engine::Callbacks callbacks;
     callbacks.on_delta = [&](const engine::Delta& delta) {
-      if (written.ok() && !delta.text.empty()) written = write_stdout(delta.text);
+      if (written.ok() && !delta.text.empty()) written = write_stdout(marked_text(delta, marks_));
     };
     callbacks.on_finished = [&](const engine::Completion& completion) {
       session_.report().request_finished();
@@ -138,6 +141,7 @@ class Chat {
   Json messages_;           // the conversation so far
   Json start_ = messages_;  // what /reset goes back to
   int turn_ = 0;
+  const DraftMarks marks_ = draft_marks(session_.arguments().show_drafts);
 };
 
 }  // namespace

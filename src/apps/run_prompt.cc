@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "apps/command.h"
+#include "apps/draft_view.h"
 #include "apps/interrupt.h"
 #include "apps/run_session.h"
 
@@ -26,10 +27,12 @@ Result<bool> run_prompt(RunSession& session) {
   DSPARK_TRY(answer.prompt_ids, session.encode_prompt(text));
 
   InterruptFlag interrupt(SecondSignal::kEndsProgram);
+  const DraftMarks marks = draft_marks(session.arguments().show_drafts);
+  if (marks != DraftMarks::kNone) fmt::print(stderr, "{}\n", draft_legend(marks));
   Status written;
   engine::Callbacks callbacks;
   callbacks.on_delta = [&](const engine::Delta& delta) {
-    if (written.ok() && !delta.text.empty()) written = write_stdout(delta.text);
+    if (written.ok() && !delta.text.empty()) written = write_stdout(marked_text(delta, marks));
   };
   callbacks.on_finished = [&](const engine::Completion& completion) {
     session.report().request_finished();
@@ -46,6 +49,7 @@ Result<bool> run_prompt(RunSession& session) {
   DSPARK_RETURN_IF_ERROR(write_stdout("\n"));
   session.warn_if_cut(answer);
   DSPARK_RETURN_IF_ERROR(session.report().add(answer));
+  if (marks != DraftMarks::kNone) fmt::print(stderr, "{}\n", draft_summary(answer.completion));
   fmt::print(stderr, "{}\n", speed_text(answer));
   const auto finish = answer.completion.finish;
   if (finish == engine::Finish::kError) session.report().warn(answer.completion.error);

@@ -69,6 +69,7 @@ engine::Request RunSession::request(std::vector<int32_t> prompt_ids) const {
   request.ignore_eos = arguments_.ignore_eos;
   request.stop = arguments_.stop;
   request.logprobs = arguments_.logprobs;
+  request.trace_origins = arguments_.show_drafts;
   return request;
 }
 

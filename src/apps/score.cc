@@ -1,5 +1,6 @@
 // dspark score: JSONL {"ids"} on stdin; the mean negative log-likelihood and the 20 most likely
 // next tokens.
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <memory>
 

@@ -1,4 +1,5 @@
 // dspark tokenize: JSONL {"text"} on stdin, JSONL {"ids"} on stdout.
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <memory>
 

@@ -12,6 +12,8 @@ namespace dspark::compute {
 
 inline constexpr int kAttentionBlock = 64;  // absolute positions of one partial result
 inline constexpr int kMaxHeadDim = 512;
+inline constexpr float kGeluLinear = 1.59576912f;   // 2 sqrt(2/pi)
+inline constexpr float kGeluCubic = 0.0713548163f;  // 0.044715 of it
 
 // Attention of one query over one block of positions, or over all blocks so far.
 struct AttentionState {
@@ -21,8 +23,8 @@ struct AttentionState {
 };
 
 using AttendBlock = void (*)(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                             const void* values, const int* visible, float scale, const void* next,
-                             AttentionState* out);
+                             const void* values, const int* begins, const int* ends, float scale,
+                             const void* next, AttentionState* out);
 
 struct Kernels {
   const char* name;
@@ -47,6 +49,13 @@ struct Kernels {
 
   // Sum of a[i] * b[i], [n].
   float (*dot)(const float* a, const float* b, int64_t n);
+
+  // out = gelu(gate) * up, gelu in its tanh form, [n]. In place allowed.
+  void (*gelu_multiply)(const float* gate, const float* up, int64_t n, float* out);
+
+  // x = cap * tanh(x / cap), [n].
+  void (*soft_cap)(float* x, float cap, int64_t n);
+
   // x += y, [n].
   void (*add)(float* x, const float* y, int64_t n);
 
@@ -57,7 +66,8 @@ struct Kernels {
   //   queries[i]  [head_dim]
   //   keys        [4][head_dim][16]: position 16 p + lane of the block is [p][:][lane]
   //   values      [64][head_dim]
-  //   visible[i]  positions of the block that query i sees: the first 1..64
+  //   begins[i], ends[i]  query i sees positions [begins[i], ends[i]) of the block, at least one;
+  //               begins may be null: all begin at 0
   //   next        keys of the block that will be read next, its values behind them: a hint, or null
   // Scores are scale * (fma chain over ascending dimensions). out[i] is overwritten. One kernel for
   // each type of the cache's cells.

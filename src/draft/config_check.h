@@ -9,6 +9,7 @@
 namespace dspark::draft {
 
 constexpr int64_t kMaxBlock = 64;
+constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxRank = 1 << 14;
 constexpr int64_t kMaxTaps = 64;
 

@@ -1,5 +1,6 @@
 #include "draft/config_json.h"
 
+#include <cmath>
 #include <cstdlib>
 
 namespace dspark::draft {
@@ -29,27 +30,66 @@ nlohmann::json rope_json(const model::Rope& rope) {
   return json;
 }
 
+// What Qwen3's and Gemma 4's decoders have alike.
 void add_decoder(const model::Spec& spec, nlohmann::json& json) {
-  json["model_type"] = "qwen3";
-  json["hidden_act"] = "silu";
   json["hidden_size"] = spec.hidden;
   json["intermediate_size"] = spec.ffn;
   json["num_hidden_layers"] = spec.layers;
   json["layer_types"] =
       std::vector<std::string>(static_cast<size_t>(spec.layers), "full_attention");
   json["num_attention_heads"] = spec.heads;
-  json["num_key_value_heads"] = spec.kv_heads;
-  json["head_dim"] = spec.head_dim;
+  json["num_key_value_heads"] = spec.kinds[0].kv_heads;
+  json["head_dim"] = spec.kinds[0].head_dim;
   json["vocab_size"] = spec.vocab;
   json["max_position_embeddings"] = spec.context;
   json["rms_norm_eps"] = shortest(spec.norm_eps);
   json["attention_bias"] = spec.qkv_bias;
   json["attention_dropout"] = 0.0;
+  json["tie_word_embeddings"] = false;
+}
+
+void add_qwen3(const model::Spec& spec, nlohmann::json& json) {
+  json["model_type"] = "qwen3";
+  json["hidden_act"] = "silu";
   if (!spec.qk_norm) json["qk_norm"] = false;
   json["use_sliding_window"] = false;
   json["sliding_window"] = nullptr;
-  json["rope_parameters"] = rope_json(spec.rope);
-  json["tie_word_embeddings"] = false;
+  json["rope_parameters"] = rope_json(spec.kinds[0].rope);
+}
+
+// The share of a head's pairs that turn, such that readers find their number again, which is
+// floor(share * dim / 2), also where the share is stored in single precision.
+double partial_rotary_factor(const model::Rope& rope) {
+  const auto falls_short = [&](double share) {
+    return static_cast<int>(share * rope.dim / 2) < rope.pairs;
+  };
+  float share = 2.0f * static_cast<float>(rope.pairs) / static_cast<float>(rope.dim);
+  while (falls_short(share) || falls_short(shortest(share))) share = std::nextafter(share, 2.0f);
+  return shortest(share);
+}
+
+// Of sliding layers' keys none has a meaning here; the class wants their rotary parameters.
+void add_gemma4(const model::Spec& spec, nlohmann::json& json) {
+  const model::AttentionKind& kind = spec.kinds[0];
+  json["model_type"] = "gemma4_text";
+  json["hidden_activation"] = "gelu_pytorch_tanh";
+  json["global_head_dim"] = kind.head_dim;
+  json["num_global_key_value_heads"] = kind.kv_heads;
+  json["attention_k_eq_v"] = kind.values_are_keys;
+  if (spec.logit_softcap > 0) json["final_logit_softcapping"] = shortest(spec.logit_softcap);
+  json["hidden_size_per_layer_input"] = 0;
+  json["num_kv_shared_layers"] = 0;
+  json["enable_moe_block"] = false;
+  json["use_double_wide_mlp"] = false;
+  nlohmann::json full = {{"rope_type", "default"}, {"rope_theta", kind.rope.theta}};
+  if (kind.rope.pairs > 0) {
+    full["rope_type"] = "proportional";
+    full["partial_rotary_factor"] = partial_rotary_factor(kind.rope);
+    if (kind.rope.factor != 1) full["factor"] = kind.rope.factor;
+  }
+  json["rope_parameters"] = {
+      {"full_attention", full},
+      {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 1e4}}}};
 }
 
 void add_block(const DrafterConfig& config, nlohmann::json& json) {
@@ -81,8 +121,11 @@ const char* markov_head_name(MarkovHead head) {
 
 nlohmann::json config_to_json(const DrafterConfig& config) {
   nlohmann::json json = nlohmann::json::object();
-  json["architectures"] = {config.kind == Kind::kBlock ? "Qwen3DSparkModel" : "Qwen3Eagle3Model"};
+  const bool gemma4 = config.decoder.family == model::Family::kGemma4;
+  json["architectures"] = {std::string(gemma4 ? "Gemma4" : "Qwen3") +
+                           (config.kind == Kind::kBlock ? "DSparkModel" : "Eagle3Model")};
   add_decoder(config.decoder, json);
+  (gemma4 ? add_gemma4 : add_qwen3)(config.decoder, json);
   if (config.target_layers > 0) json["num_target_layers"] = config.target_layers;
   json["target_layer_ids"] = config.target_layer_ids;
   if (config.kind == Kind::kBlock) {

@@ -53,7 +53,7 @@ class RowWriter {
 
 // What RoPE's frequencies are divided by: stored, or for llama.cpp Llama 3's scaling as divisors.
 std::vector<float> rope_divisors(const DrafterConfig& config, Layout layout) {
-  const model::Rope& rope = config.decoder.rope;
+  const model::Rope& rope = config.decoder.kinds[0].rope;
   if (!rope.frequency_divisors.empty())
     return {rope.frequency_divisors.begin(), rope.frequency_divisors.end()};
   if (layout != Layout::kLlamaCpp || rope.scaling != model::RopeScaling::kLlama3) return {};

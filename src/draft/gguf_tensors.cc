@@ -29,17 +29,17 @@ Result<std::vector<int32_t>> read_ids(const formats::GgufFile& file, const Tenso
 Status read_rope_freqs(const formats::GgufFile& file, DrafterConfig& config) {
   const TensorView* tensor = file.find(kRopeFreqsTensor);
   if (tensor == nullptr) return {};
-  const int pairs = config.decoder.rope.dim / 2;
+  const int pairs = config.decoder.kinds[0].rope.dim / 2;
   if (tensor->type != DType::kF32 || tensor->values() != pairs)
     return fail("{}: tensor {}: expected {} float values", file.name(), tensor->name, pairs);
-  if (config.decoder.rope.scaling != model::RopeScaling::kNone)
+  if (config.decoder.kinds[0].rope.scaling != model::RopeScaling::kNone)
     return fail("{}: tensor {} beside another scaling of RoPE", file.name(), tensor->name);
   std::vector<float> values(static_cast<size_t>(pairs));
   std::memcpy(values.data(), tensor->data, values.size() * sizeof(float));
   for (const float value : values)
     if (!(value > 0 && value < 1e9f))
       return fail("{}: tensor {}: value {} is not positive", file.name(), tensor->name, value);
-  config.decoder.rope.frequency_divisors.assign(values.begin(), values.end());
+  config.decoder.kinds[0].rope.frequency_divisors.assign(values.begin(), values.end());
   return {};
 }
 

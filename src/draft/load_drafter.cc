@@ -19,11 +19,7 @@ class DecoderTensors : public model::WeightSource {
   void release(const TensorView& tensor) const override { file_.release(tensor); }
 
   Result<const TensorView*> find(Part part, int layer, std::vector<int64_t> shape) override {
-    const std::string name = part == Part::kOutputNorm  ? "norm.weight"
-                             : part == Part::kEmbedding ? "embed_tokens.weight"
-                             : part == Part::kHead
-                                 ? "lm_head.weight"
-                                 : fmt::format("layers.{}.{}", layer, model::layer_part_name(part));
+    const std::string name = model::hf_tensor_name(file_.config().decoder, part, layer);
     return find(name, std::move(shape));
   }
   Result<const TensorView*> find(const std::string& name, std::vector<int64_t> shape) const {
@@ -54,8 +50,7 @@ class Loader {
       DSPARK_RETURN_IF_ERROR(vector("hidden_norm.weight", {hidden}, decoder.context_norm));
     DSPARK_RETURN_IF_ERROR(embedding_and_head(target));
     if (rank > 0) {
-      DSPARK_RETURN_IF_ERROR(
-          matrix("markov_head.markov_w1.weight", c.decoder.vocab, rank, out_.markov_w1));
+      DSPARK_RETURN_IF_ERROR(table("markov_head.markov_w1.weight", c.decoder.vocab, rank));
       DSPARK_RETURN_IF_ERROR(
           dense("markov_head.markov_w2.weight", c.draft_vocab, rank, out_.markov_w2));
     }
@@ -79,6 +74,15 @@ class Loader {
   Status matrix(const std::string& name, int64_t rows, int64_t columns, PackedMatrix& out) {
     DSPARK_TRY(const TensorView* view, tensors_.find(name, {rows, columns}));
     return packer_.add(*view, options_.quantise, &out);
+  }
+  // w1 is looked up, never multiplied; a rank that the wanted type can't hold keeps its own.
+  Status table(const std::string& name, int64_t rows, int64_t columns) {
+    DSPARK_TRY(const TensorView* view, tensors_.find(name, {rows, columns}));
+    std::optional<DType> type = options_.quantise;
+    if (type && columns % std::max(dtype_info(*type).block_values, 32) != 0 &&
+        !compute::is_float_type(*type))
+      type.reset();
+    return packer_.add(*view, type, &out_.markov_w1);
   }
   Status vector(const std::string& name, std::vector<int64_t> shape, std::vector<float>& out) {
     DSPARK_TRY(const TensorView* view, tensors_.find(name, std::move(shape)));
@@ -107,11 +111,14 @@ class Loader {
     const DrafterConfig& c = out_.config;
     model::Model& decoder = out_.decoder;
     const int64_t hidden = c.decoder.hidden;
-    if (file_.find("embed_tokens.weight") != nullptr)
+    if (const TensorView* stored = file_.find("embed_tokens.weight"); stored != nullptr) {
       DSPARK_RETURN_IF_ERROR(
           matrix("embed_tokens.weight", c.decoder.vocab, hidden, decoder.embedding));
-    else
+      decoder.embedding_scale = model::embedding_scale(c.decoder, stored->type);
+    } else {
       decoder.embedding = target.embedding;
+      decoder.embedding_scale = target.embedding_scale;
+    }
     if (file_.find("lm_head.weight") != nullptr)
       return matrix("lm_head.weight", c.draft_vocab, hidden, decoder.head);
     if (!borrows_head_rows()) decoder.head = target.output_head();

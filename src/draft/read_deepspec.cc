@@ -8,10 +8,11 @@ namespace {
 struct Architecture {
   const char* name;
   Kind kind;
+  bool gemma4 = false;  // else Qwen3's layers
 };
 constexpr Architecture kArchitectures[] = {
-    {"Qwen3DSparkModel", Kind::kBlock},
-    {"Qwen3Eagle3Model", Kind::kEagle3},
+    {"Qwen3DSparkModel", Kind::kBlock},  {"Gemma4DSparkModel", Kind::kBlock, true},
+    {"Qwen3Eagle3Model", Kind::kEagle3}, {"Gemma4Eagle3Model", Kind::kEagle3, true},
     {"Eagle3DraftModel", Kind::kEagle3},
 };
 
@@ -30,14 +31,26 @@ Result<const Architecture*> read_architecture(const formats::JsonConfig& config)
               formats::shown(name), fmt::join(known, ", "));
 }
 
-// The draft layers as a decoder. Whatever family the target is of, they are Qwen3's; and they
-// rotate whole heads, also where the target does not.
+// The draft layers as a decoder: Gemma 4's, else Qwen3's, whatever family the target is of; the
+// latter rotate whole heads, also where the target does not.
 Result<model::Spec> read_decoder(const formats::JsonConfig& config, const Architecture& of) {
   nlohmann::json json = config.json();
-  json["model_type"] = "qwen3";
-  json.erase("partial_rotary_factor");
+  if (of.gemma4) {
+    // What every drafter has alike may be left out.
+    DSPARK_TRY(const int64_t layers, config.integer("num_hidden_layers"));
+    if (!config.has("layer_types") && layers > 0 && layers <= kMaxLayers)
+      json["layer_types"] = std::vector<std::string>(static_cast<size_t>(layers), "full_attention");
+    if (!config.has("hidden_size_per_layer_input")) json["hidden_size_per_layer_input"] = 0;
+    if (!config.has("tie_word_embeddings")) json["tie_word_embeddings"] = false;
+  } else {
+    json["model_type"] = "qwen3";
+    json.erase("partial_rotary_factor");
+  }
   DSPARK_TRY(const auto decoder, formats::JsonConfig::parse(json.dump(), config.name()));
-  DSPARK_TRY(model::Spec spec, model::spec_from_config(decoder));
+  DSPARK_TRY(model::Spec spec, model::draft_spec_from_config(decoder));
+  if (of.gemma4 != (spec.family == model::Family::kGemma4))
+    return fail("{}: key model_type: {}, expected gemma4_text for {}", config.name(),
+                formats::shown(spec.architecture), of.name);
   spec.architecture = of.name;
   spec.pairs_embedding = of.kind == Kind::kEagle3;
   DSPARK_TRY(spec.qk_norm, config.boolean("qk_norm", true));

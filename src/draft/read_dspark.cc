@@ -12,12 +12,16 @@ constexpr std::string_view kPrefix = "dspark.";
 // the file means.
 constexpr std::string_view kKeys[] = {
     "attention_bias",
+    "attention_k_eq_v",
     "block_size",
     "confidence_head_with_markov",
     "draft_vocab_size",
     "enable_confidence_head",
+    "final_logit_softcapping",
+    "global_head_dim",
     "head_dim",
     "hidden_act",
+    "hidden_activation",
     "hidden_size",
     "intermediate_size",
     "markov_candidates",
@@ -27,6 +31,7 @@ constexpr std::string_view kKeys[] = {
     "max_position_embeddings",
     "model_type",
     "num_attention_heads",
+    "num_global_key_value_heads",
     "num_hidden_layers",
     "num_key_value_heads",
     "num_target_layers",
@@ -36,6 +41,10 @@ constexpr std::string_view kKeys[] = {
     "rope_parameters.beta_fast",
     "rope_parameters.beta_slow",
     "rope_parameters.factor",
+    "rope_parameters.full_attention.factor",
+    "rope_parameters.full_attention.partial_rotary_factor",
+    "rope_parameters.full_attention.rope_theta",
+    "rope_parameters.full_attention.rope_type",
     "rope_parameters.high_freq_factor",
     "rope_parameters.low_freq_factor",
     "rope_parameters.original_max_position_embeddings",
@@ -79,11 +88,11 @@ Result<nlohmann::json> read_keys(const formats::GgufFile& file) {
     if (!known(name))
       return fail("{}: key {} is unknown in version {} of the form", file.name(),
                   formats::shown(key), kDsparkVersion);
-    const size_t dot = name.find('.');
-    if (dot == std::string::npos)
-      json[name] = json_of(value);
-    else
-      json[name.substr(0, dot)][name.substr(dot + 1)] = json_of(value);
+    nlohmann::json* object = &json;
+    size_t begin = 0;
+    for (size_t dot; (dot = name.find('.', begin)) != std::string::npos; begin = dot + 1)
+      object = &(*object)[name.substr(begin, dot - begin)];
+    (*object)[name.substr(begin)] = json_of(value);
   }
   return json;
 }

@@ -45,19 +45,27 @@ class TableBuilder {
     const int64_t hidden = s_.hidden, input = s_.attention_input();
     if (s_.pairs_embedding) vector(hf + "hidden_norm", gguf + "attn_norm_2", hidden);
     vector(hf + "input_layernorm", gguf + "attn_norm", hidden);
-    vector(hf + "post_attention_layernorm", gguf + "ffn_norm", hidden);
+    if (s_.sandwich_norms) {
+      vector(hf + "post_attention_layernorm", gguf + "post_attention_norm", hidden);
+      vector(hf + "pre_feedforward_layernorm", gguf + "ffn_norm", hidden);
+      vector(hf + "post_feedforward_layernorm", gguf + "post_ffw_norm", hidden);
+      add(hf + "layer_scalar", gguf + "layer_output_scale.weight", {1}, false);
+    } else {
+      vector(hf + "post_attention_layernorm", gguf + "ffn_norm", hidden);
+    }
     const auto projection = [&](const char* name, const char* gguf_name, int64_t rows,
                                 int64_t columns, bool has_bias) {
       matrix(hf + "self_attn." + name, gguf + gguf_name, rows, columns);
       if (has_bias) bias(hf + "self_attn." + name, gguf + gguf_name, rows);
     };
-    projection("q_proj", "attn_q", s_.q_width(), input, s_.qkv_bias);
-    projection("k_proj", "attn_k", s_.kv_width(), input, s_.qkv_bias);
-    projection("v_proj", "attn_v", s_.kv_width(), input, s_.qkv_bias);
-    projection("o_proj", "attn_output", hidden, s_.q_width(), s_.output_bias);
+    projection("q_proj", "attn_q", s_.q_width(0), input, s_.qkv_bias);
+    projection("k_proj", "attn_k", s_.kv_width(0), input, s_.qkv_bias);
+    if (!s_.kinds[0].values_are_keys)
+      projection("v_proj", "attn_v", s_.kv_width(0), input, s_.qkv_bias);
+    projection("o_proj", "attn_output", hidden, s_.q_width(0), s_.output_bias);
     if (s_.qk_norm) {
-      vector(hf + "self_attn.q_norm", gguf + "attn_q_norm", s_.head_dim);
-      vector(hf + "self_attn.k_norm", gguf + "attn_k_norm", s_.head_dim);
+      vector(hf + "self_attn.q_norm", gguf + "attn_q_norm", s_.kinds[0].head_dim);
+      vector(hf + "self_attn.k_norm", gguf + "attn_k_norm", s_.kinds[0].head_dim);
     }
     matrix(hf + "mlp.gate_proj", gguf + "ffn_gate", s_.ffn, hidden);
     matrix(hf + "mlp.up_proj", gguf + "ffn_up", s_.ffn, hidden);

@@ -6,10 +6,20 @@ namespace dspark::draft {
 namespace {
 
 // Keys of config.json that are of no use here: training's, and what every drafter has alike.
-constexpr std::string_view kLeftOut[] = {
-    "architectures",   "attention_dropout",   "draft_num_hidden_layers",
-    "layer_types",     "num_anchors",         "sliding_window",
-    "step_loss_decay", "tie_word_embeddings", "use_sliding_window"};
+constexpr std::string_view kLeftOut[] = {"architectures",
+                                         "attention_dropout",
+                                         "draft_num_hidden_layers",
+                                         "enable_moe_block",
+                                         "hidden_size_per_layer_input",
+                                         "layer_types",
+                                         "num_anchors",
+                                         "num_kv_shared_layers",
+                                         "sliding_attention",
+                                         "sliding_window",
+                                         "step_loss_decay",
+                                         "tie_word_embeddings",
+                                         "use_double_wide_mlp",
+                                         "use_sliding_window"};
 
 bool left_out(std::string_view key) {
   for (const std::string_view name : kLeftOut)

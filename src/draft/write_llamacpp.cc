@@ -35,11 +35,11 @@ void set_decoder(const model::Spec& spec, const std::string& prefix, GgufWriter&
   count("embedding_length", spec.hidden);
   count("feed_forward_length", spec.ffn);
   count("attention.head_count", spec.heads);
-  count("attention.head_count_kv", spec.kv_heads);
-  count("attention.key_length", spec.head_dim);
-  count("attention.value_length", spec.head_dim);
+  count("attention.head_count_kv", spec.kinds[0].kv_heads);
+  count("attention.key_length", spec.kinds[0].head_dim);
+  count("attention.value_length", spec.kinds[0].head_dim);
   writer.set(prefix + "attention.layer_norm_rms_epsilon", static_cast<double>(spec.norm_eps));
-  set_rope(spec.rope, prefix, writer);
+  set_rope(spec.kinds[0].rope, prefix, writer);
 }
 
 }  // namespace

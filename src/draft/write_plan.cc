@@ -72,6 +72,7 @@ class Planner {
   Status check_llamacpp() {
     const std::string form = "llama.cpp's";
     const model::Spec& decoder = stored_.decoder;
+    if (decoder.family == model::Family::kGemma4) return refused(form, "Gemma 4's draft layers");
     if (stored_.markov_head == MarkovHead::kGated || stored_.markov_head == MarkovHead::kRnn)
       return refused(form,
                      fmt::format("the {} Markov head", markov_head_name(stored_.markov_head)));
@@ -100,7 +101,7 @@ class Planner {
     const std::string form = "DeepSpec's";
     if (!stored_.decoder.qk_norm)
       return refused(form, "attention without normalised queries and keys");
-    if (!stored_.decoder.rope.frequency_divisors.empty())
+    if (!stored_.decoder.kinds[0].rope.frequency_divisors.empty())
       return refused(form, "RoPE frequencies of their own");
     if (is_eagle3() && stored_.taps() != 5)
       return refused(form,
@@ -200,7 +201,8 @@ class Planner {
     for (int64_t row = 0; row < own.rows(); ++row) planned.rows.push_back({&own, row});
     if (!turns) return;
     for (int64_t row = 0; row < own.rows(); ++row) {
-      const int64_t paired = model::half_split_source(row, s.head_dim, s.rope.dim);
+      const int64_t paired =
+          model::half_split_source(row, s.kinds[0].head_dim, s.kinds[0].rope.dim);
       if (s.interleaved_rope)
         planned.rows[static_cast<size_t>(row)].row = paired;
       else

@@ -29,7 +29,7 @@ Status validate(const Options& options) {
 }
 
 bool has_drafter(const Options& options) {
-  return !options.drafter.empty() && options.drafter != "none";
+  return options.make_drafter || (!options.drafter.empty() && options.drafter != "none");
 }
 
 }  // namespace
@@ -68,18 +68,16 @@ Status Engine::Impl::load(const std::filesystem::path& path) {
   info.layers = spec.layers;
   info.hidden = spec.hidden;
   info.head_weights = int64_t{spec.vocab} * spec.hidden;
-  info.layer_weights =
-      int64_t{spec.layers} *
-      (int64_t{spec.hidden} * (2 * spec.q_width() + 2 * spec.kv_width() + 3 * spec.ffn));
+  info.layer_weights = model->layer_weights();
   info.weight_bytes = model->weight_bytes;
   info.verify = verify::mode_name(options.verify);
   return {};
 }
 
 Status Engine::Impl::load_drafter(const std::filesystem::path& target_path) {
-  if (options.drafter == "ngram") return {};
+  if (options.make_drafter || options.drafter == "ngram") return {};
   DSPARK_TRY(const draft::DrafterFile file, draft::DrafterFile::open(options.drafter));
-  DSPARK_RETURN_IF_ERROR(draft::check_fits(file.config(), model->spec, {}));
+  DSPARK_RETURN_IF_ERROR(draft::check_fits(file.config(), model->spec, tokenizer.fingerprint()));
   DSPARK_TRY(drafter_model,
              draft::load_drafter(file, *model, target_path,
                                  {options.quantise, options.draft_candidates, {}}, pool));
@@ -118,8 +116,9 @@ Status Engine::Impl::allot_cache() {
                              Speculation::most_context_rows(options),
                              options.max_running,
                              info.context};
-    auto drafter = drafter_model != nullptr ? draft::make_drafter(std::move(drafter_model), place)
-                                            : draft::make_ngram();
+    auto drafter = options.make_drafter       ? options.make_drafter(place)
+                   : drafter_model != nullptr ? draft::make_drafter(std::move(drafter_model), place)
+                                              : draft::make_ngram();
     DSPARK_TRY(speculation, Speculation::create(std::move(drafter), options, info.hidden));
     info.drafter = speculation->drafter().name();
     info.planner = speculation->planner_name();

@@ -70,6 +70,15 @@ void Engine::set_draft_max(RequestId id, int slots) {
     if (request->id() == id) request->set_draft_max(slots);
 }
 
+Status Engine::set_planner(const std::string& planner) {
+  Impl& e = *impl_;
+  CHECK(idle(), "set_planner() with requests running");
+  if (e.speculation == nullptr) return {};
+  DSPARK_RETURN_IF_ERROR(e.speculation->set_planner(planner));
+  e.info.planner = e.speculation->planner_name();
+  return {};
+}
+
 Status Engine::check_integrity() const {
   const Impl& e = *impl_;
   if (!idle()) return fail("{} requests run, {} wait", e.running.size(), e.waiting.size());

@@ -20,6 +20,11 @@
 #include "tokenizer/tokenizer.h"
 #include "verify/verify.h"
 
+namespace dspark::draft {
+class Drafter;
+struct Place;
+}  // namespace dspark::draft
+
 namespace dspark::engine {
 
 enum class Finish { kStop, kLength, kCancelled, kError };
@@ -32,12 +37,29 @@ struct Request {
   bool ignore_eos = false;        // stop tokens do not end it
   std::vector<std::string> stop;  // text that ends it; not part of the text, non-empty strings
   int draft_max = std::numeric_limits<int>::max();  // most slots drafted a cycle; 0: no drafting
-  int logprobs = 0;  // n > 0: the n most likely tokens at every place, and the chosen
+  bool never_draft = false;        // runs as in an engine without a drafter, at no cost of one
+  int logprobs = 0;                // n > 0: the n most likely tokens at every place, and the chosen
+  bool record_confidence = false;  // Completion::confidence_logits
+  bool trace_origins = false;      // Delta::pieces
 };
 
 // One target step of a request after its prefill: slots drafted, draft rows verified, accepted.
 struct Cycle {
   int drafted = 0, verified = 0, accepted = 0;
+  bool ended = false;  // by an accepted stop token: no token of the target's own came after it
+};
+
+// Where a token came from.
+enum class Origin {
+  kPlain,      // the target's, of a prompt's end or a cycle that verified nothing
+  kAccepted,   // a draft that the target agreed with
+  kCorrected,  // the target's, where it did not agree
+  kBonus,      // the target's, after a cycle's last draft was accepted
+};
+// The text that a token completed, as far as it may be shown.
+struct Piece {
+  std::string text;
+  Origin origin = Origin::kPlain;
 };
 
 // What a request was given at one step.
@@ -45,6 +67,7 @@ struct Delta {
   std::vector<int32_t> ids;  // committed tokens
   std::string text;          // whole characters that may be shown (never part of a stop string)
   std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id, when asked for
+  std::vector<Piece> pieces;  // when asked for: text, token by token; none is empty
 };
 
 struct Completion {
@@ -53,6 +76,7 @@ struct Completion {
   Finish finish = Finish::kError;
   std::string error;  // when finish is kError
   std::vector<Cycle> cycles;
+  std::vector<float> confidence_logits;  // when asked for: raw, `drafted` of each cycle in turn
   std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id: the chosen first, then the n
   double prefill_ms = 0;                                    // from its first row to its first id
   double decode_ms = 0;                                     // from the first id to the last
@@ -78,7 +102,10 @@ struct Options {
 
   // Speculation. drafter: "" or "none", "ngram", a GGUF file or a Hugging Face directory.
   std::string drafter;
-  std::string planner = "auto";  // see verify::parse_planner; auto: the best that the mode allows
+  // A drafter of the host's own, made for its place beside the target, instead of one by name.
+  std::function<std::unique_ptr<draft::Drafter>(const draft::Place&)> make_drafter;
+  // See verify::parse_planner; auto: the best that the mode allows; full: every draft is verified.
+  std::string planner = "auto";
   verify::Mode verify = verify::Mode::kCoupled;  // at temperature 0 that is greedy
   int draft_max = std::numeric_limits<int>::max();
   int draft_candidates = -1;  // see draft::DrafterOptions
@@ -134,6 +161,8 @@ class Engine {
   // Most slots drafted a cycle from the next step on; 0 switches drafting off, and it may be
   // switched on again. Never changes the text. Unknown ids are ignored.
   void set_draft_max(RequestId id, int slots);
+  // While idle. Another planner from now on, as in Options. Without a drafter nothing happens.
+  Status set_planner(const std::string& planner);
   bool step();  // one step; false when nothing was left to do
   bool idle() const;
   const StepStats& last_step() const;

@@ -5,6 +5,9 @@
 namespace dspark::engine {
 namespace {
 
+constexpr int kUsualTokens = 4096;
+constexpr size_t kUsualBytes = 8;  // of a token's text
+
 double milliseconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
@@ -29,6 +32,8 @@ TextBuilder::TextBuilder(const tokenizer::Tokenizer& tokenizer, std::vector<std:
     : decoder_(tokenizer), stops_(std::move(stops)) {
   for (const std::string& stop : stops_) longest_stop_ = std::max(longest_stop_, stop.size());
 }
+
+void TextBuilder::reserve(size_t tokens) { text_.reserve(tokens * kUsualBytes); }
 
 bool TextBuilder::append(const std::string& piece) {
   const size_t before = text_.size();
@@ -77,7 +82,14 @@ ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
       sampler_(request_.sampling, request_.prompt_ids, vocab),
       sequence_(pages),
       tokens_(request_.prompt_ids),
-      text_(tokenizer, request_.stop) {}
+      text_(tokenizer, request_.stop) {
+  // Room for the usual answer, so that steps take no memory.
+  const auto most = static_cast<size_t>(std::min(request_.max_tokens, kUsualTokens));
+  tokens_.reserve(tokens_.size() + most);
+  completion_.ids.reserve(most);
+  completion_.cycles.reserve(most);
+  text_.reserve(most);
+}
 
 int64_t ActiveRequest::positions_needed(int64_t context) const {
   // The last token that is chosen needs no row.
@@ -103,20 +115,29 @@ void ActiveRequest::advance(std::span<const float> logits, int64_t context) {
   if (!chosen.ok())
     return finish(Finish::kError, fmt::format("position {}: {}", position, chosen.message()));
   first_id_ = Clock::now();
-  take(chosen.value(), logits, context);
+  take(chosen.value(), Origin::kPlain, logits, context);
 }
 
 void ActiveRequest::commit(const Cycle& cycle, const verify::Verdict& verdict,
                            std::span<const std::span<const float>> rows, int64_t context) {
   completion_.cycles.push_back(cycle);
+  if (request_.record_confidence)
+    completion_.confidence_logits.insert(completion_.confidence_logits.end(),
+                                         draft_.block.confidence.begin(),
+                                         draft_.block.confidence.end());
   for (int i = 0; i < verdict.accepted && !finished_; ++i)
-    take(draft_.block.ids[static_cast<size_t>(i)], rows[static_cast<size_t>(i)], context);
+    take(draft_.block.ids[static_cast<size_t>(i)], Origin::kAccepted, rows[static_cast<size_t>(i)],
+         context);
+  const Origin own = cycle.verified == 0               ? Origin::kPlain
+                     : cycle.accepted < cycle.verified ? Origin::kCorrected
+                                                       : Origin::kBonus;
   if (verdict.next >= 0 && !finished_)
-    take(verdict.next, rows[static_cast<size_t>(verdict.accepted)], context);
+    take(verdict.next, own, rows[static_cast<size_t>(verdict.accepted)], context);
 }
 
 // A token that is now part of the answer. logits: the row that it was chosen from.
-void ActiveRequest::take(int32_t id, std::span<const float> logits, int64_t context) {
+void ActiveRequest::take(int32_t id, Origin origin, std::span<const float> logits,
+                         int64_t context) {
   const auto position = static_cast<int64_t>(tokens_.size());
   sampler_.push(id);
   last_id_ = Clock::now();
@@ -126,7 +147,9 @@ void ActiveRequest::take(int32_t id, std::span<const float> logits, int64_t cont
     completion_.logprobs.push_back(sample::top_logprobs(logits, id, request_.logprobs));
   const auto stops = stop_ids();
   if (std::find(stops.begin(), stops.end(), id) != stops.end()) return finish(Finish::kStop);
-  if (text_.push(id)) return finish(Finish::kStop);
+  const bool stopped = text_.push(id);
+  if (request_.trace_origins) text_ends_.emplace_back(text_.text().size(), origin);
+  if (stopped) return finish(Finish::kStop);
   if (static_cast<int>(completion_.ids.size()) >= request_.max_tokens || position >= context)
     return finish(Finish::kLength);
 }
@@ -146,6 +169,24 @@ void ActiveRequest::finish(Finish finish, std::string error) {
         1e3 * static_cast<double>(completion_.ids.size() - 1) / completion_.decode_ms;
 }
 
+// text: of the answer from byte `from` on. What comes at the answer's end is the last token's.
+std::vector<Piece> ActiveRequest::pieces_of(const std::string& text, size_t from) {
+  std::vector<Piece> pieces;
+  if (text_ends_.empty()) return pieces;
+  size_t done = 0, used = 0;
+  for (; used < text_ends_.size() && done < text.size(); ++used) {
+    const auto [end, origin] = text_ends_[used];
+    const bool last = used + 1 == text_ends_.size();
+    const size_t to = last ? text.size() : std::clamp(end, from + done, from + text.size()) - from;
+    if (to > done) pieces.push_back({text.substr(done, to - done), origin});
+    done = to;
+    if (end > from + text.size()) break;  // the rest of it comes later
+  }
+  used = std::min(used, text_ends_.size() - 1);
+  text_ends_.erase(text_ends_.begin(), text_ends_.begin() + static_cast<std::ptrdiff_t>(used));
+  return pieces;
+}
+
 void ActiveRequest::report() {
   if (callbacks_.on_delta && (reported_ids_ < completion_.ids.size() || finished_)) {
     Delta delta;
@@ -155,7 +196,9 @@ void ActiveRequest::report() {
       delta.logprobs.assign(
           completion_.logprobs.begin() + static_cast<std::ptrdiff_t>(reported_ids_),
           completion_.logprobs.end());
+    const size_t shown = text_.taken();
     delta.text = text_.take();
+    if (request_.trace_origins) delta.pieces = pieces_of(delta.text, shown);
     if (!delta.ids.empty() || !delta.text.empty()) callbacks_.on_delta(delta);
   }
   reported_ids_ = completion_.ids.size();

@@ -18,12 +18,14 @@ class TextBuilder {
  public:
   TextBuilder(const tokenizer::Tokenizer& tokenizer, std::vector<std::string> stops);
 
+  void reserve(size_t tokens);
   // Adds a token's text; true when a stop string is now complete (the text then ends before it).
   bool push(int32_t id);
   // The end without a stop string: what was held back belongs to the text.
   void finish();
   // What may be shown and has not been taken yet.
   std::string take();
+  size_t taken() const { return taken_; }  // bytes
   const std::string& text() const { return text_; }
 
  private:
@@ -76,6 +78,7 @@ class ActiveRequest {
   // Most slots worth drafting: as many tokens may still come besides the bonus token.
   int draft_room(int64_t context) const;
   void set_draft_max(int slots) { request_.draft_max = slots; }
+  bool never_drafts() const { return request_.never_draft; }
 
   void start(Clock::time_point now) { started_ = now; }
   bool started() const { return started_ != Clock::time_point{}; }
@@ -94,7 +97,8 @@ class ActiveRequest {
 
  private:
   int64_t prompt_rows() const { return static_cast<int64_t>(request_.prompt_ids.size()); }
-  void take(int32_t id, std::span<const float> logits, int64_t context);
+  void take(int32_t id, Origin origin, std::span<const float> logits, int64_t context);
+  std::vector<Piece> pieces_of(const std::string& text, size_t from);
 
   RequestId id_;
   Request request_;
@@ -107,6 +111,9 @@ class ActiveRequest {
   TextBuilder text_;
   Completion completion_;
   size_t reported_ids_ = 0;
+  // Tokens whose text may not be shown to its end yet: where it ends in the answer's text. Only
+  // where origins are asked for.
+  std::vector<std::pair<size_t, Origin>> text_ends_;
   bool finished_ = false;
   Clock::time_point started_{}, first_id_{}, last_id_{};
 };

@@ -24,22 +24,30 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
 
 Result<std::unique_ptr<Speculation>> Speculation::create(std::unique_ptr<draft::Drafter> drafter,
                                                          const Options& options, int hidden) {
-  verify::PlannerSpec spec{verify::ignores_drafts(options.verify) ? verify::PlannerKind::kGlobal
-                                                                  : verify::PlannerKind::kCausal};
-  if (options.planner != "auto") {
-    DSPARK_TRY(spec, verify::parse_planner(options.planner));
-  }
   std::unique_ptr<Speculation> made(new Speculation(std::move(drafter), options, hidden));
-  if (spec.kind == verify::PlannerKind::kFixed && spec.length > made->slots_) {
-    log_warning("fixed:{}: {} drafts at most {} tokens, as many are verified", spec.length,
-                made->drafter_->name(), made->slots_);
-    spec.length = std::max(made->slots_, 1);
-  }
-  DSPARK_TRY(made->planner_, verify::make_planner(spec, options.verify));
-  made->planner_name_ = options.planner == "auto" ? "auto" : verify::planner_name(spec);
-  if (spec.kind == verify::PlannerKind::kOff) made->slots_ = 0;
+  DSPARK_RETURN_IF_ERROR(made->set_planner(options.planner));
+  if (made->planner_name_ == "off") made->slots_ = 0;
   if (made->slots_ == 0) made->feature_width_ = 0;
   return made;
+}
+
+Status Speculation::set_planner(const std::string& planner) {
+  verify::PlannerSpec spec{verify::ignores_drafts(mode_) ? verify::PlannerKind::kGlobal
+                                                         : verify::PlannerKind::kCausal};
+  const int most = std::max(slots_, 1);
+  if (planner == "full") {
+    spec = {verify::PlannerKind::kFixed, most, 0};
+  } else if (planner != "auto") {
+    DSPARK_TRY(spec, verify::parse_planner(planner));
+  }
+  if (spec.kind == verify::PlannerKind::kFixed && spec.length > slots_ && planner != "full") {
+    log_warning("fixed:{}: {} drafts at most {} tokens, as many are verified", spec.length,
+                drafter_->name(), slots_);
+    spec.length = most;
+  }
+  DSPARK_TRY(planner_, verify::make_planner(spec, mode_));
+  planner_name_ = planner == "auto" ? "auto" : verify::planner_name(spec);
+  return {};
 }
 
 int Speculation::most_context_rows(const Options& options) {
@@ -52,8 +60,15 @@ void Speculation::allot(int step_rows) {
 
 void Speculation::join(ActiveRequest& request) const {
   DraftState& state = request.draft();
+  state.off = request.never_drafts();
+  if (state.off) return;
   state.drafter = drafter_->new_state();
   state.pending.resize(static_cast<size_t>(kPendingRows + slots_ + 1) * feature_width_);
+}
+
+bool Speculation::wants_features(std::span<ActiveRequest* const> requests) const {
+  return feature_width_ > 0 && std::any_of(requests.begin(), requests.end(),
+                                           [](auto* request) { return !request->draft().off; });
 }
 
 bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const {

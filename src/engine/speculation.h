@@ -21,9 +21,12 @@ class Speculation {
   // Most rows that one call hands to the drafter as context.
   static int most_context_rows(const Options& options);
   void allot(int step_rows);  // room for the features of a step
+  // Some request wants its features.
+  bool wants_features(std::span<ActiveRequest* const> requests) const;
 
   const draft::Drafter& drafter() const { return *drafter_; }
   const std::string& planner_name() const { return planner_name_; }
+  Status set_planner(const std::string& planner);
   int slots() const { return slots_; }  // most drafts of a cycle
   int scratch_rows() const { return drafter_->scratch_rows(); }
 

@@ -116,7 +116,8 @@ void Engine::Impl::verify(size_t s) {
     return request.finish(Finish::kError,
                           fmt::format("position {}: {}", segment.position + 1, verdict.message()));
   const int accepted = verdict.value().accepted;
-  const Cycle cycle{static_cast<int>(block.ids.size()), segment.rows - 1, accepted};
+  const Cycle cycle{static_cast<int>(block.ids.size()), segment.rows - 1, accepted,
+                    verdict.value().next < 0};
   stats.drafted += cycle.drafted, stats.verified += cycle.verified, stats.accepted += accepted;
   if (speculation != nullptr) speculation->observe(request, cycle.verified, accepted);
   request.sequence().extend(1 + accepted);
@@ -129,7 +130,7 @@ void Engine::Impl::run_step() {
   plan_rows();
   const auto planned = Clock::now();
   model::Batch batch{rows.tokens, rows.segments, rows.logit_rows};
-  if (speculation != nullptr) {
+  if (speculation != nullptr && speculation->wants_features(rows.requests)) {
     batch.tap_layers = speculation->taps();
     batch.taps = speculation->features();
   }

@@ -53,6 +53,7 @@ class GgufFile {
   Result<std::string> string(std::string_view key) const;
   Result<std::string> string(std::string_view key, std::string fallback) const;
   Result<const std::vector<std::string>*> strings(std::string_view key) const;
+  Result<std::vector<bool>> booleans(std::string_view key) const;
   Result<std::vector<int64_t>> integers(std::string_view key) const;  // any integer array
   Result<std::vector<double>> numbers(std::string_view key) const;    // any numeric array
 

@@ -111,6 +111,14 @@ Result<const std::vector<std::string>*> GgufFile::strings(std::string_view key) 
   return lookup.wrong("an array of strings", *value);
 }
 
+Result<std::vector<bool>> GgufFile::booleans(std::string_view key) const {
+  const Lookup lookup{*this, key};
+  DSPARK_TRY(const GgufValue* value, lookup.value());
+  if (const auto* array = std::get_if<GgufArray>(value))
+    if (const auto* items = std::get_if<std::vector<bool>>(&array->items)) return *items;
+  return lookup.wrong("an array of booleans", *value);
+}
+
 Result<std::vector<int64_t>> GgufFile::integers(std::string_view key) const {
   const Lookup lookup{*this, key};
   DSPARK_TRY(const GgufValue* value, lookup.value());

@@ -1,85 +1,15 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 
 #include "model/forward_buffers.h"
 
 namespace dspark::model {
 
 using compute::Activations;
-using compute::AlignedBuffer;
 using compute::kGroup;
 using compute::kTileRows;
 using compute::PackedMatrix;
-
-namespace {
-
-AlignedBuffer floats(int64_t rows, int64_t width) {
-  return AlignedBuffer(static_cast<size_t>(rows * width) * sizeof(float));
-}
-
-// Split by blocks pays only while there are few items; then this many partial states are enough.
-int64_t most_partials(const Spec& spec, const Limits& limits, int threads) {
-  const int64_t segments = 4 * threads / spec.kv_heads + 1;
-  const int64_t blocks = (limits.context + compute::kAttentionBlock - 1) / compute::kAttentionBlock;
-  return std::min<int64_t>(segments * std::min(kSplitRows, limits.rows) * spec.heads * blocks,
-                           1 << 20);
-}
-
-}  // namespace
-
-Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_count)
-    : hidden(padded(model.spec.hidden)),
-      q_width(padded(model.spec.q_width())),
-      kv_width(padded(model.spec.kv_width())),
-      ffn(padded(model.spec.ffn)),
-      vocab(padded(model.output_head().rows)),
-      x(floats(limits.rows, hidden)),
-      product(floats(limits.rows, hidden)),
-      q(floats(limits.rows, q_width)),
-      k(floats(limits.rows, kv_width)),
-      v(floats(limits.rows, kv_width)),
-      attended(floats(limits.rows, q_width)),
-      gate(floats(limits.rows, ffn)),
-      up(floats(limits.rows, ffn)),
-      logits(floats(limits.logit_rows, vocab)),
-      embedded(floats(model.spec.pairs_embedding ? limits.rows : 0, hidden)),
-      context(
-          floats(model.context_norm.empty() ? 0 : limits.rows, 2 * model.spec.layers * kv_width)),
-      cosine(floats(limits.rows, model.spec.rope.dim / 2)),
-      sine(floats(limits.rows, model.spec.rope.dim / 2)),
-      for_layer(limits.rows, model.spec.hidden),
-      for_output(limits.rows, model.spec.q_width()),
-      for_down(limits.rows, model.spec.ffn),
-      for_head(limits.logit_rows, model.spec.hidden),
-      for_features(model.features.empty() ? 0 : limits.rows, model.features.columns),
-      for_pair(model.spec.pairs_embedding ? limits.rows : 0, model.spec.attention_input()),
-      max_partials(most_partials(model.spec, limits, thread_count)),
-      partials(static_cast<size_t>(max_partials)),
-      partial_values(floats(max_partials, model.spec.head_dim)) {
-  const auto queries =
-      static_cast<size_t>(kAttentionRows * (model.spec.heads / model.spec.kv_heads));
-  const int64_t head_dim = model.spec.head_dim;
-  threads.resize(static_cast<size_t>(thread_count));
-  for (Thread& t : threads) {
-    t.normed = floats(1, std::max({hidden, head_dim, padded(model.spec.attention_input())}));
-    t.narrow = AlignedBuffer(static_cast<size_t>(head_dim) * sizeof(uint16_t));
-    t.total.resize(queries);
-    t.part.resize(queries);
-    t.total_values = floats(static_cast<int64_t>(queries), head_dim);
-    t.part_values = floats(static_cast<int64_t>(queries), head_dim);
-    for (size_t i = 0; i < queries; ++i) {
-      t.total[i].values = t.total_values.as<float>() + static_cast<int64_t>(i) * head_dim;
-      t.part[i].values = t.part_values.as<float>() + static_cast<int64_t>(i) * head_dim;
-    }
-    t.queries.resize(queries);
-    t.visible.resize(queries);
-  }
-  for (int64_t i = 0; i < max_partials; ++i)
-    partials[static_cast<size_t>(i)].values = partial_values.as<float>() + i * head_dim;
-}
 
 Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool& pool,
                  kv::PagePool& pages, Limits limits, int first_layer)
@@ -103,11 +33,13 @@ Forward::Forward(const Model& model, const compute::Kernels& kernels, ThreadPool
   note(model.output_head());
   if (!model.features.empty()) note(model.features);
   for (const Layer& layer : model.layers)
-    for (const PackedMatrix* m :
-         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
-      note(*m);
-  items_.reserve(static_cast<size_t>(limits.rows) * static_cast<size_t>(spec_.kv_heads) +
-                 static_cast<size_t>(buffers_->max_partials / kSplitBlocks + 1));
+    for (const PackedMatrix* m : layer.matrices())
+      if (!m->empty()) note(*m);
+  plans_.resize(spec_.kinds.size());
+  for (size_t k = 0; k < plans_.size(); ++k)
+    plans_[k].items.reserve(static_cast<size_t>(limits.rows) *
+                                static_cast<size_t>(spec_.kinds[k].kv_heads) +
+                            static_cast<size_t>(buffers_->max_partials / kSplitBlocks + 1));
 }
 
 Forward::~Forward() = default;
@@ -135,10 +67,14 @@ void Forward::run(const Batch& batch) {
   CHECK(spec_.pairs_embedding == (!batch.features.empty() || !batch.hidden.empty()));
   if (spec_.pairs_embedding) buffers_->for_pair.reshape(rows_, spec_.attention_input());
   if (!batch.features.empty()) buffers_->for_features.reshape(rows_, model_.features.columns);
-  buffers_->for_output.reshape(rows_, spec_.q_width());
   buffers_->for_down.reshape(rows_, spec_.ffn);
   buffers_->for_head.reshape(static_cast<int>(batch.logit_rows.size()), spec_.hidden);
-  plan_attention();
+  for (size_t k = 0; k < plans_.size(); ++k) {
+    buffers_->kinds[k].for_output.reshape(rows_, spec_.heads * spec_.kinds[k].head_dim);
+    plan_attention(spec_.kinds[k], plans_[k]);
+  }
+  for (int l = 0; l < spec_.layers; ++l)
+    next_item_[static_cast<size_t>(l)].store(0, std::memory_order_relaxed);
   pool_.run([this](int thread) { run_thread(thread); });
   batch_ = nullptr;
 }
@@ -153,17 +89,21 @@ void Forward::run_thread(int thread) {
   Buffers& b = *buffers_;
   const int wanted = static_cast<int>(batch_->logit_rows.size());
   if (wanted == 0) return;
+  if (spec_.sandwich_norms) pool_.barrier();  // until here each row was one thread's
   normalise(thread, b.x.as<float>(), wanted, model_.output_norm, b.for_head, batch_->logit_rows,
             batch_->normed);
   pool_.barrier();
-  const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr}};
+  const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr,
+                           spec_.logit_softcap}};
   products(kOutput, head_turn(), head, b.for_head);
 }
 
 void Forward::run_layer(int thread, int layer_index) {
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
+  const AttentionKind& kind = spec_.attention(layer_index);
   Buffers& b = *buffers_;
   float* x = b.x.as<float>();
+  float* add_to = spec_.sandwich_norms ? nullptr : x;
   if (spec_.pairs_embedding)
     pair(thread, layer);
   else
@@ -172,32 +112,35 @@ void Forward::run_layer(int thread, int layer_index) {
   const Product qkv[] = {{&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
                          {&layer.k, b.k.as<float>(), b.kv_width, &layer.k_bias, nullptr},
                          {&layer.v, b.v.as<float>(), b.kv_width, &layer.v_bias, nullptr}};
-  products(kQkv, layer_index, qkv, spec_.pairs_embedding ? b.for_pair : b.for_layer);
+  products(kQkv, layer_index, std::span(qkv).first(kind.values_are_keys ? 2 : 3),
+           spec_.pairs_embedding ? b.for_pair : b.for_layer);
   pool_.barrier();
-  if (has_long_segments_) {
+  if (plan(layer_index).has_long_segments) {
     rotate_and_store_long(thread, layer_index);
     pool_.barrier();
   }
   attend(thread, layer_index);
   pool_.barrier();
-  if (has_partials_) {
-    merge_partials(thread);
+  if (plan(layer_index).has_partials) {
+    merge_partials(thread, layer_index);
     pool_.barrier();
   }
-  if (spec_.head_dim % kGroup != 0) {
-    collect(thread);
+  if (kind.head_dim % kGroup != 0) {
+    collect(thread, layer_index);
     pool_.barrier();
   }
-  const Product output[] = {{&layer.o, b.product.as<float>(), b.hidden, &layer.o_bias, x}};
-  products(kOutput, layer_index, output, b.for_output);
+  const Product output[] = {{&layer.o, b.product.as<float>(), b.hidden, &layer.o_bias, add_to}};
+  products(kOutput, layer_index, output, b.kind(layer_index).for_output);
   pool_.barrier();
+  if (spec_.sandwich_norms) add_normed(thread, layer.attention_post_norm, 1);
   normalise(thread, x, rows_, layer.ffn_norm, b.for_layer, {});
   pool_.barrier();
   gate_and_up(layer_index);
   pool_.barrier();
-  const Product down[] = {{&layer.down, b.product.as<float>(), b.hidden, nullptr, x}};
+  const Product down[] = {{&layer.down, b.product.as<float>(), b.hidden, nullptr, add_to}};
   products(kDown, layer_index, down, b.for_down);
   pool_.barrier();
+  if (spec_.sandwich_norms) add_normed(thread, layer.ffn_post_norm, layer.scale);
   tap(thread, layer_index);
 }
 
@@ -205,19 +148,22 @@ void Forward::run_layer(int thread, int layer_index) {
 void Forward::set_angles(int thread) {
   Buffers& b = *buffers_;
   const Range range = split_range(rows_, pool_.threads(), thread);
-  const int pairs = spec_.rope.dim / 2;
-  for (const Segment& segment : segments_)
-    for (int r = std::max<int>(segment.first_row, static_cast<int>(range.begin));
-         r < std::min<int>(segment.first_row + segment.rows, static_cast<int>(range.end)); ++r) {
-      const auto position = static_cast<float>(segment.position + r - segment.first_row);
-      for (int i = 0; i < pairs; ++i) {
-        const float angle = position * model_.rope_inv_freq[static_cast<size_t>(i)];
-        double sine, cosine;
-        real_sin_cos(angle, &sine, &cosine);
-        b.row(b.cosine, r, pairs)[i] = static_cast<float>(cosine) * model_.rope_amplitude;
-        b.row(b.sine, r, pairs)[i] = static_cast<float>(sine) * model_.rope_amplitude;
+  for (size_t k = 0; k < b.kinds.size(); ++k) {
+    const Rotation& rotation = model_.rotations[k];
+    const auto pairs = static_cast<int>(rotation.inv_freq.size());
+    for (const Segment& segment : segments_)
+      for (int r = std::max<int>(segment.first_row, static_cast<int>(range.begin));
+           r < std::min<int>(segment.first_row + segment.rows, static_cast<int>(range.end)); ++r) {
+        const auto position = static_cast<float>(segment.position + r - segment.first_row);
+        for (int i = 0; i < pairs; ++i) {
+          const float angle = position * rotation.inv_freq[static_cast<size_t>(i)];
+          double sine, cosine;
+          real_sin_cos(angle, &sine, &cosine);
+          b.row(b.kinds[k].cosine, r, pairs)[i] = static_cast<float>(cosine) * rotation.amplitude;
+          b.row(b.kinds[k].sine, r, pairs)[i] = static_cast<float>(sine) * rotation.amplitude;
+        }
       }
-    }
+  }
 }
 
 void Forward::embed(int thread) {
@@ -226,6 +172,8 @@ void Forward::embed(int thread) {
   for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
     float* out = b.row(spec_.pairs_embedding ? b.embedded : b.x, r, b.hidden);
     compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)], out);
+    if (model_.embedding_scale != 1)
+      for (int c = 0; c < spec_.hidden; ++c) out[c] *= model_.embedding_scale;
     if (!batch_->hidden.empty())
       std::copy_n(batch_->hidden[static_cast<size_t>(r)], spec_.hidden, b.row(b.x, r, b.hidden));
   }
@@ -254,6 +202,20 @@ void Forward::normalise(int thread, const float* x, int rows, const std::vector<
     kernels_.rms_norm(x + row * b.hidden, weight.data(), spec_.norm_eps, spec_.hidden, normed);
     put(normed, i, 0, spec_.hidden, out, row);
     if (keep != nullptr) std::copy_n(normed, spec_.hidden, keep + int64_t{i} * spec_.hidden);
+  }
+}
+
+// x += the normalised product, then x *= scale, of the same rows as in normalise(): no barrier is
+// needed between the two.
+void Forward::add_normed(int thread, const std::vector<float>& weight, float scale) {
+  Buffers& b = *buffers_;
+  const Range range = split_range(rows_, pool_.threads(), thread);
+  for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
+    float *product = b.row(b.product, r, b.hidden), *x = b.row(b.x, r, b.hidden);
+    kernels_.rms_norm(product, weight.data(), spec_.norm_eps, spec_.hidden, product);
+    kernels_.add(x, product, spec_.hidden);
+    if (scale != 1)
+      for (int c = 0; c < spec_.hidden; ++c) x[c] *= scale;
   }
 }
 
@@ -291,6 +253,7 @@ void Forward::products(Phase phase, int layer, std::span<const Product> list,
         float* out = p.out + r * p.stride + column;
         if (p.bias != nullptr && !p.bias->empty())
           kernels_.add(out, p.bias->data() + column, width);
+        if (p.softcap > 0) kernels_.soft_cap(out, p.softcap, width);
         if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
       }
     }
@@ -305,6 +268,8 @@ void Forward::gate_and_up(int layer_index) {
   const int64_t tiles = layer.gate.tiles();
   constexpr int64_t kPair = kGroup / kTileRows;  // tiles of a scale group
   float *gate = b.gate.as<float>(), *up = b.up.as<float>();
+  const auto multiply =
+      spec_.activation == Activation::kGeluTanh ? kernels_.gelu_multiply : kernels_.silu_multiply;
   for (Range range; (range = take_tiles(kGateUp, layer_index, tiles, kPair)).begin < tiles;) {
     kernels_.matmul(layer.gate, b.for_layer.view(), range.begin, range.end, gate, b.ffn);
     kernels_.matmul(layer.up, b.for_layer.view(), range.begin, range.end, up, b.ffn);
@@ -312,7 +277,7 @@ void Forward::gate_and_up(int layer_index) {
     const int64_t last = std::min<int64_t>(range.end * kTileRows, spec_.ffn);
     for (int r = 0; r < rows_; ++r) {
       float* out = gate + r * b.ffn + column;
-      kernels_.silu_multiply(out, up + r * b.ffn + column, last - column, out);
+      multiply(out, up + r * b.ffn + column, last - column, out);
       put(out, r, column, last, b.for_down, r);
     }
   }
@@ -328,41 +293,6 @@ void Forward::tap(int thread, int layer) {
     std::copy_n(b.row(b.x, r, b.hidden), spec_.hidden,
                 batch_->taps + (r * static_cast<int64_t>(taps.size()) + (found - taps.begin())) *
                                    spec_.hidden);
-}
-
-double Forward::time_matrices_ms(int rows, int repetitions) {
-  Buffers& b = *buffers_;
-  CHECK(rows <= limits_.rows && rows <= limits_.logit_rows);
-  for (Activations* a : {&b.for_layer, &b.for_output, &b.for_down, &b.for_head})
-    a->reshape(rows, a == &b.for_output ? spec_.q_width()
-                     : a == &b.for_down ? spec_.ffn
-                                        : spec_.hidden);
-  std::vector<double> times;
-  for (int i = 0; i < repetitions; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    pool_.run([&](int thread) {
-      const auto one = [&](const PackedMatrix& m, float* out, int64_t stride,
-                           const Activations& x) {
-        const Range range = split_range(m.tiles(), pool_.threads(), thread);
-        kernels_.matmul(m, x.view(), range.begin, range.end, out, stride);
-        pool_.barrier();
-      };
-      for (const Layer& layer : model_.layers) {
-        one(layer.q, b.q.as<float>(), b.q_width, b.for_layer);
-        one(layer.k, b.k.as<float>(), b.kv_width, b.for_layer);
-        one(layer.v, b.v.as<float>(), b.kv_width, b.for_layer);
-        one(layer.o, b.product.as<float>(), b.hidden, b.for_output);
-        one(layer.gate, b.gate.as<float>(), b.ffn, b.for_layer);
-        one(layer.up, b.up.as<float>(), b.ffn, b.for_layer);
-        one(layer.down, b.product.as<float>(), b.hidden, b.for_down);
-      }
-      one(model_.output_head(), b.logits.as<float>(), b.vocab, b.for_head);
-    });
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    times.push_back(took.count());
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
 }
 
 }  // namespace dspark::model

@@ -92,6 +92,7 @@ class Forward {
     int64_t stride;
     const std::vector<float>* bias;  // may be null or empty
     float* add_to;                   // residual rows [rows, stride]; may be null
+    float softcap = 0;               // of the output; 0: none
   };
   // Attention of some rows of a segment under one key/value head, over some blocks. A segment's
   // only item for a head also rotates and stores its rows.
@@ -99,7 +100,14 @@ class Forward {
     int segment, kv_head, first_row, rows;  // rows of the batch
     int block_begin, block_end;
     bool is_long;     // the segment has several items for this head
+    bool leads;       // the first of the items that have these rows under this head
     int64_t partial;  // index of its first partial state, -1 to merge and finish in place
+  };
+  // What the layers of one kind do for the rows of this pass.
+  struct AttentionPlan {
+    std::vector<AttentionItem> items;
+    bool has_partials = false;
+    bool has_long_segments = false;  // with several items a head
   };
 
   void run_thread(int thread);
@@ -119,21 +127,25 @@ class Forward {
                 const compute::Activations& x);
   void rotate_and_store(int thread, int layer, const Segment& segment, int first_row, int rows,
                         int kv_head);
-  void rotate_head(float* values, const std::vector<float>& norm, int row);
+  void rotate_head(int layer, float* values, const std::vector<float>& norm, int row);
   void store(int thread, int layer, const Segment& segment, int row, int kv_head, float* key,
              const float* value);
   void rotate_and_store_long(int thread, int layer);
-  void put_attended(int row, int head, int heads);
-  void collect(int thread);
+  void put_attended(int layer, int row, int head, int heads);
+  void collect(int thread, int layer);
+  void add_normed(int thread, const std::vector<float>& weight, float scale);
   void gate_and_up(int layer);
   void tap(int thread, int layer);
   int batch_row_of_logit(int i) const { return batch_->logit_rows[static_cast<size_t>(i)]; }
 
-  void plan_attention();
+  const AttentionPlan& plan(int layer) const {
+    return plans_[static_cast<size_t>(spec_.kind_index(layer))];
+  }
+  void plan_attention(const AttentionKind& kind, AttentionPlan& plan);
   void attend(int thread, int layer);
   void attend_item(const AttentionItem& item, int layer, int thread, const uint8_t* next);
   const uint8_t* cells(const AttentionItem& item, int block, int layer) const;
-  void merge_partials(int thread);
+  void merge_partials(int thread, int layer);
 
   struct Buffers;
   const Model& model_;
@@ -150,11 +162,9 @@ class Forward {
        quant_hidden_ = false;  // which forms of activations the matrices read
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<std::atomic<uint8_t>[]> row_ok_;
-  std::vector<AttentionItem> items_;
+  std::vector<AttentionPlan> plans_;                   // [kinds]
   std::unique_ptr<std::atomic<int>[]> next_item_;      // [layers]
   std::unique_ptr<std::atomic<int64_t>[]> next_tile_;  // [layers + 2][kPhases]
-  bool has_partials_ = false;
-  bool has_long_segments_ = false;  // with several items a head
 };
 
 }  // namespace dspark::model

@@ -24,18 +24,26 @@ struct Forward::Buffers {
     return buffer.as<float>() + row * width;
   }
 
-  int64_t hidden, q_width, kv_width, ffn, vocab;  // padded to whole tiles
-  compute::AlignedBuffer x;                       // [rows, hidden]: the residual stream
-  compute::AlignedBuffer product;                 // [rows, hidden]: an output on its way to x
-  compute::AlignedBuffer q, k, v;                 // [rows, q_width], [rows, kv_width]
-  compute::AlignedBuffer attended;                // [rows, q_width]
-  compute::AlignedBuffer gate, up;                // [rows, ffn]
-  compute::AlignedBuffer logits;                  // [logit_rows, vocab]
-  compute::AlignedBuffer embedded;                // [rows, hidden], where pairs_embedding
-  compute::AlignedBuffer context;  // [layers][2][rows, kv_width]: keys and values of context rows
-  compute::AlignedBuffer cosine, sine;  // [rows, rope pairs]
-  compute::Activations for_layer, for_output, for_down, for_head;
+  const Spec& spec;
+  int64_t head_dim, hidden, q_width, kv_width, ffn, vocab;  // largest, padded to whole tiles
+  compute::AlignedBuffer x;                                 // [rows, hidden]: the residual stream
+  compute::AlignedBuffer product;   // [rows, hidden]: an output on its way to x
+  compute::AlignedBuffer q, k, v;   // [rows, q_width], [rows, kv_width]
+  compute::AlignedBuffer attended;  // [rows, q_width]
+  compute::AlignedBuffer gate, up;  // [rows, ffn]
+  compute::AlignedBuffer logits;    // [logit_rows, vocab]
+  compute::AlignedBuffer embedded;  // [rows, hidden], where pairs_embedding
+  compute::AlignedBuffer context;   // [layers][2][rows, kv_width]: keys and values of context rows
+  compute::AlignedBuffer ones;      // [head_dim]: the weight of norms without one
+  compute::Activations for_layer, for_down, for_head;
   compute::Activations for_features, for_pair;  // of drafters; for_pair: where pairs_embedding
+
+  struct Kind {                           // of layers
+    compute::AlignedBuffer cosine, sine;  // [rows, rope pairs]
+    compute::Activations for_output;      // of attention
+  };
+  std::vector<Kind> kinds;  // [spec.kinds]
+  Kind& kind(int layer) { return kinds[static_cast<size_t>(spec.kind_index(layer))]; }
 
   struct Thread {                                      // scratch of one thread
     compute::AlignedBuffer normed;                     // [attention input or head_dim]
@@ -43,7 +51,7 @@ struct Forward::Buffers {
     std::vector<compute::AttentionState> total, part;  // [kAttentionRows * group]
     compute::AlignedBuffer total_values, part_values;  // [kAttentionRows * group, head_dim]
     std::vector<const float*> queries;                 // [kAttentionRows * group]
-    std::vector<int> visible;                          // [kAttentionRows * group]
+    std::vector<int> begins, ends;                     // [kAttentionRows * group]
   };
   std::vector<Thread> threads;
 

@@ -20,20 +20,24 @@ void store_row(const Cell* row, int64_t head_dim, int64_t within, bool is_key, C
 
 }  // namespace
 
-void Forward::rotate_head(float* values, const std::vector<float>& norm, int row) {
+void Forward::rotate_head(int layer, float* values, const std::vector<float>& norm, int row) {
   Buffers& b = *buffers_;
-  const int64_t pairs = spec_.rope.dim / 2;
-  if (!norm.empty()) kernels_.rms_norm(values, norm.data(), spec_.norm_eps, spec_.head_dim, values);
-  kernels_.rotate(values, b.row(b.cosine, row, pairs), b.row(b.sine, row, pairs), pairs);
+  Buffers::Kind& kind = b.kind(layer);
+  const AttentionKind& attention = spec_.attention(layer);
+  const int64_t pairs = attention.rope.dim / 2;
+  if (!norm.empty())
+    kernels_.rms_norm(values, norm.data(), spec_.norm_eps, attention.head_dim, values);
+  kernels_.rotate(values, b.row(kind.cosine, row, pairs), b.row(kind.sine, row, pairs), pairs);
 }
 
-// Head norm and rotary embedding of a row's key under one key/value head, and the key and value
-// into the cache. key, value: [head_dim].
+// A row's value and key under one key/value head into the cache: the key with its norm and rotary
+// embedding, which are done in place; the value with its norm. key, value: [head_dim], perhaps the
+// same.
 void Forward::store(int thread, int layer_index, const Segment& segment, int row, int kv_head,
                     float* key, const float* value) {
-  const int64_t d = spec_.head_dim;
-  auto* narrow = buffers_->threads[static_cast<size_t>(thread)].narrow.as<uint16_t>();
-  rotate_head(key, model_.layers[static_cast<size_t>(layer_index)].k_norm, row);
+  const int64_t d = spec_.attention(layer_index).head_dim;
+  Buffers::Thread& scratch = buffers_->threads[static_cast<size_t>(thread)];
+  auto* narrow = scratch.narrow.as<uint16_t>();
   const int64_t position = segment.position + row - segment.first_row;
   const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
   const int64_t within = position % kv::kPositions;
@@ -46,30 +50,38 @@ void Forward::store(int thread, int layer_index, const Segment& segment, int row
       store_row(narrow, d, within, is_key, reinterpret_cast<uint16_t*>(cells));
     }
   };
-  put_cells(key, true, pages_.keys(page, cache_layer, kv_head));
+  if (spec_.value_norm) {
+    float* normed = scratch.normed.as<float>();
+    kernels_.rms_norm(value, buffers_->ones.as<float>(), spec_.norm_eps, d, normed);
+    value = normed;
+  }
   put_cells(value, false, pages_.values(page, cache_layer, kv_head));
+  rotate_head(layer_index, key, model_.layers[static_cast<size_t>(layer_index)].k_norm, row);
+  put_cells(key, true, pages_.keys(page, cache_layer, kv_head));
 }
 
 // The same of some rows, and their queries under that head.
 void Forward::rotate_and_store(int thread, int layer_index, const Segment& segment, int first_row,
                                int rows, int kv_head) {
   Buffers& b = *buffers_;
-  const int64_t d = spec_.head_dim;
-  const int group = spec_.heads / spec_.kv_heads;
+  const AttentionKind& kind = spec_.attention(layer_index);
+  const int64_t d = kind.head_dim;
+  const int group = spec_.heads / kind.kv_heads;
   for (int row = first_row; row < first_row + rows; ++row) {
     for (int i = 0; i < group; ++i)
-      rotate_head(b.row(b.q, row, b.q_width) + (kv_head * group + i) * d,
+      rotate_head(layer_index, b.row(b.q, row, b.q_width) + (kv_head * group + i) * d,
                   model_.layers[static_cast<size_t>(layer_index)].q_norm, row);
-    store(thread, layer_index, segment, row, kv_head, b.row(b.k, row, b.kv_width) + kv_head * d,
-          b.row(b.v, row, b.kv_width) + kv_head * d);
+    float* key = b.row(b.k, row, b.kv_width) + kv_head * d;
+    store(thread, layer_index, segment, row, kv_head, key,
+          kind.values_are_keys ? key : b.row(b.v, row, b.kv_width) + kv_head * d);
   }
 }
 
 // The same for segments with several items a head, before any of them starts.
 void Forward::rotate_and_store_long(int thread, int layer) {
   int turn = 0;
-  for (const AttentionItem& item : items_) {
-    if (!item.is_long || item.block_begin != 0) continue;
+  for (const AttentionItem& item : plan(layer).items) {
+    if (!item.is_long || !item.leads) continue;
     if (turn++ % pool_.threads() != thread) continue;
     rotate_and_store(thread, layer, segments_[static_cast<size_t>(item.segment)], item.first_row,
                      item.rows, item.kv_head);

@@ -37,8 +37,8 @@ double llama3_frequency(const Rope& rope, double frequency) {
 }  // namespace
 
 std::vector<float> rope_frequencies(const Rope& rope, float* amplitude) {
-  const int pairs = rope.dim / 2;
-  std::vector<float> result(static_cast<size_t>(pairs));
+  const int turning = rope.pairs > 0 ? rope.pairs : rope.dim / 2;
+  std::vector<float> result(static_cast<size_t>(rope.dim / 2), 0.0f);
   *amplitude = 1;
   double low = 0, high = 1;
   if (rope.scaling == RopeScaling::kYarn) {
@@ -47,7 +47,7 @@ std::vector<float> rope_frequencies(const Rope& rope, float* amplitude) {
     *amplitude =
         static_cast<float>(rope.attention_factor > 0 ? rope.attention_factor : default_factor);
   }
-  for (int i = 0; i < pairs; ++i) {
+  for (int i = 0; i < turning; ++i) {
     double frequency = real_exp(-2.0 * i / rope.dim * real_log(rope.theta));
     switch (rope.scaling) {
       case RopeScaling::kNone:

@@ -44,7 +44,8 @@ Result<Rope> read_rope(const formats::JsonConfig& config, int head_dim, int64_t 
   return rope;
 }
 
-// The dimensions of a decoder's text half; keys as in every dense family here.
+}  // namespace
+
 Status read_sizes(const formats::JsonConfig& config, Spec& spec) {
   const auto size = [&](const char* key) -> Result<int> {
     DSPARK_TRY(const int64_t value, config.integer(key));
@@ -56,26 +57,29 @@ Status read_sizes(const formats::JsonConfig& config, Spec& spec) {
   DSPARK_TRY(spec.heads, size("num_attention_heads"));
   DSPARK_TRY(spec.vocab, size("vocab_size"));
   DSPARK_TRY(const int64_t kv_heads, config.integer("num_key_value_heads", spec.heads));
-  spec.kv_heads = static_cast<int>(std::clamp<int64_t>(kv_heads, -1, 1 << 20));
+  AttentionKind& attention = spec.kinds[0];
+  attention.kv_heads = static_cast<int>(std::clamp<int64_t>(kv_heads, -1, 1 << 20));
   if (spec.heads < 1)
     return fail("{}: key num_attention_heads: {}, expected at least 1", config.name(), spec.heads);
   DSPARK_TRY(const int64_t head_dim, config.integer("head_dim", spec.hidden / spec.heads));
-  spec.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
+  attention.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
   DSPARK_TRY(spec.context, config.integer("max_position_embeddings"));
   DSPARK_TRY(const double eps, config.number("rms_norm_eps", 1e-6));
   spec.norm_eps = static_cast<float>(eps);
   return {};
 }
 
-}  // namespace
-
 Result<Spec> spec_from_config(const formats::JsonConfig& config) {
   Spec spec;
   DSPARK_TRY(spec.architecture, config.string("model_type"));
+  if (spec.architecture == "gemma4_text" || spec.architecture == "gemma4_unified_text")
+    return gemma4_spec(config);
   const auto family = family_from_name(spec.architecture);
   if (!family)
-    return fail("{}: key model_type: \"{}\", expected llama, qwen2 or qwen3", config.name(),
-                spec.architecture);
+    return fail(
+        "{}: key model_type: \"{}\", expected llama, qwen2, qwen3, gemma4_text or "
+        "gemma4_unified_text",
+        config.name(), spec.architecture);
   spec.family = *family;
   DSPARK_RETURN_IF_ERROR(read_sizes(config, spec));
   DSPARK_TRY(const std::string act, config.string("hidden_act", "silu"));
@@ -95,8 +99,17 @@ Result<Spec> spec_from_config(const formats::JsonConfig& config) {
   spec.output_bias = attention_bias && spec.family != Family::kQwen2;
   DSPARK_TRY(spec.tied_head, config.boolean("tie_word_embeddings", false));
   spec.qk_norm = spec.family == Family::kQwen3;
-  DSPARK_TRY(spec.rope, read_rope(config, spec.head_dim, spec.context));
+  DSPARK_TRY(spec.kinds[0].rope, read_rope(config, spec.kinds[0].head_dim, spec.context));
   DSPARK_RETURN_IF_ERROR(check_spec(spec, config.name()));
+  return spec;
+}
+
+Result<Spec> draft_spec_from_config(const formats::JsonConfig& config) {
+  DSPARK_TRY(Spec spec, spec_from_config(config));
+  for (const AttentionKind& kind : spec.kinds)
+    if (kind.window != 0)
+      return fail("{}: key layer_types: draft layers are full_attention, found sliding_attention",
+                  config.name());
   return spec;
 }
 

@@ -12,6 +12,8 @@ const char* family_name(Family family) {
       return "qwen2";
     case Family::kQwen3:
       return "qwen3";
+    case Family::kGemma4:
+      return "gemma4";
   }
   return "?";
 }
@@ -20,48 +22,6 @@ std::optional<Family> family_from_name(std::string_view name) {
   for (Family family : {Family::kLlama, Family::kQwen2, Family::kQwen3})
     if (name == family_name(family)) return family;
   return std::nullopt;
-}
-
-Status check_spec(const Spec& spec, const std::string& file) {
-  const struct {
-    const char* what;
-    int64_t value, most;
-  } sizes[] = {{"layers", spec.layers, 1024},
-               {"hidden size", spec.hidden, 1 << 17},
-               {"feed-forward size", spec.ffn, 1 << 19},
-               {"query heads", spec.heads, 1024},
-               {"key/value heads", spec.kv_heads, 1024},
-               {"head size", spec.head_dim, compute::kMaxHeadDim},
-               {"vocabulary", spec.vocab, 1 << 22},
-               {"context", spec.context, int64_t{1} << 24}};
-  for (const auto& size : sizes)
-    if (size.value < 1 || size.value > size.most)
-      return fail("{}: {} is {}, expected 1 to {}", file, size.what, size.value, size.most);
-  if (spec.heads % spec.kv_heads != 0)
-    return fail("{}: {} query heads are no multiple of {} key/value heads", file, spec.heads,
-                spec.kv_heads);
-  if (spec.rope.dim < 2 || spec.rope.dim > spec.head_dim || spec.rope.dim % 2 != 0)
-    return fail("{}: {} rotated dimensions, expected an even number up to the head size {}", file,
-                spec.rope.dim, spec.head_dim);
-  if (!(spec.norm_eps >= 0 && spec.norm_eps < 1))
-    return fail("{}: norm epsilon {} is not in [0, 1)", file, spec.norm_eps);
-  const Rope& rope = spec.rope;
-  if (!(rope.theta > 1 && rope.theta < 1e15))
-    return fail("{}: RoPE base {} is not above 1", file, rope.theta);
-  if (rope.scaling != RopeScaling::kNone && !(rope.factor >= 1 && rope.factor < 1e6))
-    return fail("{}: RoPE scaling factor {} is not at least 1", file, rope.factor);
-  if (rope.scaling == RopeScaling::kLlama3 || rope.scaling == RopeScaling::kYarn)
-    if (!(rope.original_context >= 1))
-      return fail("{}: RoPE scaling lacks its original context length", file);
-  if (rope.scaling == RopeScaling::kLlama3 &&
-      !(rope.high_freq_factor > rope.low_freq_factor && rope.low_freq_factor > 0))
-    return fail("{}: RoPE frequency factors {} and {} are not ascending", file,
-                rope.low_freq_factor, rope.high_freq_factor);
-  if (rope.scaling == RopeScaling::kYarn &&
-      !(rope.beta_fast > rope.beta_slow && rope.beta_slow > 0))
-    return fail("{}: YaRN betas {} and {} are not descending", file, rope.beta_fast,
-                rope.beta_slow);
-  return {};
 }
 
 namespace {
@@ -112,9 +72,10 @@ Result<Rope> read_rope(const formats::GgufFile& file, const std::string& prefix,
 Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   Spec spec;
   DSPARK_TRY(spec.architecture, file.string("general.architecture"));
+  if (spec.architecture == "gemma4") return gemma4_spec(file);
   const auto family = family_from_name(spec.architecture);
   if (!family)
-    return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2 or qwen3",
+    return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2, qwen3 or gemma4",
                 file.name(), spec.architecture);
   spec.family = *family;
   const std::string prefix = spec.architecture + ".";
@@ -127,7 +88,8 @@ Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   DSPARK_TRY(spec.ffn, size("feed_forward_length"));
   DSPARK_TRY(spec.heads, size("attention.head_count"));
   DSPARK_TRY(const int64_t kv_heads, file.integer(prefix + "attention.head_count_kv", spec.heads));
-  spec.kv_heads = static_cast<int>(std::clamp<int64_t>(kv_heads, -1, 1 << 20));
+  AttentionKind& attention = spec.kinds[0];
+  attention.kv_heads = static_cast<int>(std::clamp<int64_t>(kv_heads, -1, 1 << 20));
   if (spec.heads < 1)
     return fail("{}: key {}attention.head_count: {}, expected at least 1", file.name(), prefix,
                 spec.heads);
@@ -137,7 +99,7 @@ Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   if (value_dim != head_dim)
     return fail("{}: key {}attention.value_length: {} differs from the key length {}", file.name(),
                 prefix, value_dim, head_dim);
-  spec.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
+  attention.head_dim = static_cast<int>(std::clamp<int64_t>(head_dim, -1, 1 << 20));
   DSPARK_TRY(const int64_t experts, file.integer(prefix + "expert_count", 0));
   if (experts > 0)
     return fail("{}: mixture-of-experts models are not supported ({} experts)", file.name(),
@@ -154,7 +116,7 @@ Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   spec.output_bias = file.find("blk.0.attn_output.bias") != nullptr;
   spec.qk_norm = spec.family == Family::kQwen3;
   spec.interleaved_rope = spec.family == Family::kLlama;
-  DSPARK_TRY(spec.rope, read_rope(file, prefix, spec.head_dim));
+  DSPARK_TRY(attention.rope, read_rope(file, prefix, attention.head_dim));
   DSPARK_RETURN_IF_ERROR(check_spec(spec, file.name()));
   return spec;
 }

@@ -7,13 +7,19 @@ struct Names {
   Part part;
   bool in_layer;
   const char *gguf, *hf;
+  const char* hf_sandwich = nullptr;  // with norms behind attention and feed-forward, where not hf
 };
 constexpr Names kNames[] = {
-    {Part::kEmbedding, false, "token_embd.weight", "model.embed_tokens.weight"},
+    {Part::kEmbedding, false, "token_embd.weight", "embed_tokens.weight"},
     {Part::kHead, false, "output.weight", "lm_head.weight"},
-    {Part::kOutputNorm, false, "output_norm.weight", "model.norm.weight"},
+    {Part::kOutputNorm, false, "output_norm.weight", "norm.weight"},
     {Part::kAttentionNorm, true, "attn_norm.weight", "input_layernorm.weight"},
-    {Part::kFfnNorm, true, "ffn_norm.weight", "post_attention_layernorm.weight"},
+    {Part::kAttentionPostNorm, true, "post_attention_norm.weight",
+     "post_attention_layernorm.weight"},
+    {Part::kFfnNorm, true, "ffn_norm.weight", "post_attention_layernorm.weight",
+     "pre_feedforward_layernorm.weight"},
+    {Part::kFfnPostNorm, true, "post_ffw_norm.weight", "post_feedforward_layernorm.weight"},
+    {Part::kLayerScale, true, "layer_output_scale.weight", "layer_scalar"},
     {Part::kHiddenNorm, true, "attn_norm_2.weight", "hidden_norm.weight"},
     {Part::kQ, true, "attn_q.weight", "self_attn.q_proj.weight"},
     {Part::kK, true, "attn_k.weight", "self_attn.k_proj.weight"},
@@ -30,27 +36,30 @@ constexpr Names kNames[] = {
     {Part::kDown, true, "ffn_down.weight", "mlp.down_proj.weight"},
 };
 
+const Names& names_of(Part part) {
+  for (const Names& names : kNames)
+    if (names.part == part) return names;
+  CHECK(false);
+}
+
 // Tensors that hold nothing the forward pass lacks.
 bool may_be_left_out(const Spec& spec, const std::string& name) {
   return name == "rope_freqs.weight" || name.ends_with("rotary_emb.inv_freq") ||
          (spec.tied_head && name == "lm_head.weight");
 }
 
-}  // namespace
-
-const char* layer_part_name(Part part) {
-  for (const Names& names : kNames)
-    if (names.part == part) return names.hf;
-  CHECK(false);
-}
-
-namespace {
-
 std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
 }  // namespace
+
+std::string hf_tensor_name(const Spec& spec, Part part, int layer) {
+  const Names& names = names_of(part);
+  if (!names.in_layer) return names.hf;
+  const bool other = spec.sandwich_norms && names.hf_sandwich != nullptr;
+  return fmt::format("layers.{}.{}", layer, other ? names.hf_sandwich : names.hf);
+}
 
 Result<WeightFile> WeightFile::open(const std::filesystem::path& path) {
   WeightFile file;
@@ -72,13 +81,9 @@ Result<WeightFile> WeightFile::open(const std::filesystem::path& path) {
 }
 
 std::string WeightFile::tensor_name(Part part, int layer) const {
-  for (const Names& names : kNames) {
-    if (names.part != part) continue;
-    const char* name = gguf_ ? names.gguf : names.hf;
-    if (!names.in_layer) return name;
-    return fmt::format("{}{}.{}", gguf_ ? "blk." : "model.layers.", layer, name);
-  }
-  CHECK(false);
+  if (!gguf_) return (part == Part::kHead ? "" : "model.") + hf_tensor_name(spec_, part, layer);
+  const Names& names = names_of(part);
+  return names.in_layer ? fmt::format("blk.{}.{}", layer, names.gguf) : names.gguf;
 }
 
 Result<const TensorView*> WeightFile::find(Part part, int layer, std::vector<int64_t> shape) {

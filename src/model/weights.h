@@ -18,7 +18,10 @@ enum class Part {
   kHead,
   kOutputNorm,  // of the model
   kAttentionNorm,
+  kAttentionPostNorm,
   kFfnNorm,
+  kFfnPostNorm,
+  kLayerScale,  // [1]
   kHiddenNorm,  // of a layer whose attention reads [embedding ; hidden]
   kQ,
   kK,
@@ -35,8 +38,9 @@ enum class Part {
   kDown
 };
 
-// A layer's tensor as Hugging Face names it, without the layer: "self_attn.q_proj.weight".
-const char* layer_part_name(Part part);
+// Hugging Face's name, without the "model." that whole models put before all but lm_head; such are
+// DeepSpec's drafters' names, too.
+std::string hf_tensor_name(const Spec& spec, Part part, int layer);
 
 // A decoder's tensors by part.
 class WeightSource : public TensorSource {

@@ -1,5 +1,7 @@
 #include "verify/metrics.h"
 
+#include <algorithm>
+
 namespace dspark::verify {
 namespace {
 
@@ -30,6 +32,7 @@ void AcceptanceMetrics::add(int committed, int proposed, int accepted) {
   proposed_ += proposed;
   count_beyond(proposed, proposed_beyond_);
   count_beyond(accepted, accepted_beyond_);
+  count_beyond(std::min(accepted + 1, proposed), reached_);
 }
 
 double AcceptanceMetrics::accept_length() const { return ratio(committed_, cycles_); }
@@ -39,6 +42,11 @@ double AcceptanceMetrics::verify_rate() const { return ratio(committed_, propose
 std::optional<double> AcceptanceMetrics::accept_rate(int k) const {
   if (at(proposed_beyond_, k) == 0) return std::nullopt;
   return ratio(at(accepted_beyond_, k), at(proposed_beyond_, k));
+}
+
+std::optional<double> AcceptanceMetrics::conditional_rate(int k) const {
+  if (at(reached_, k) == 0) return std::nullopt;
+  return ratio(at(accepted_beyond_, k), at(reached_, k));
 }
 
 }  // namespace dspark::verify

@@ -27,10 +27,13 @@ class AcceptanceMetrics {
   // Share of the cycles that proposed more than k drafts that accepted more than k: prefix
   // survival, k from 0. Undefined where none proposed as many.
   std::optional<double> accept_rate(int k) const;
+  // The same of those cycles alone that accepted the drafts before it. Undefined where none did.
+  std::optional<double> conditional_rate(int k) const;
 
  private:
   int64_t cycles_ = 0, committed_ = 0, proposed_ = 0;
-  std::vector<int64_t> proposed_beyond_, accepted_beyond_;  // [k]: cycles with more than k
+  // [k]: cycles with more than k, and those of them that accepted k or more.
+  std::vector<int64_t> proposed_beyond_, accepted_beyond_, reached_;
 };
 
 struct ReliabilityBin {

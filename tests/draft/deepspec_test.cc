@@ -17,11 +17,11 @@ TEST(DeepSpecDirectory, Vanilla) {
   EXPECT_EQ(c.decoder.hidden, 64);
   EXPECT_EQ(c.decoder.ffn, 96);
   EXPECT_EQ(c.decoder.heads, 4);
-  EXPECT_EQ(c.decoder.kv_heads, 2);
-  EXPECT_EQ(c.decoder.head_dim, 16);
+  EXPECT_EQ(c.decoder.kinds[0].kv_heads, 2);
+  EXPECT_EQ(c.decoder.kinds[0].head_dim, 16);
   EXPECT_EQ(c.decoder.vocab, 512);
-  EXPECT_EQ(c.decoder.rope.dim, 16);
-  EXPECT_EQ(c.decoder.rope.theta, 10000);
+  EXPECT_EQ(c.decoder.kinds[0].rope.dim, 16);
+  EXPECT_EQ(c.decoder.kinds[0].rope.theta, 10000);
   EXPECT_TRUE(c.decoder.qk_norm);
   EXPECT_FALSE(c.decoder.pairs_embedding || c.decoder.qkv_bias || c.decoder.tied_head);
   EXPECT_EQ(c.target_layers, 4);
@@ -46,7 +46,7 @@ TEST(DeepSpecDirectory, Gated) {
   EXPECT_EQ(c.markov_head, MarkovHead::kGated);
   EXPECT_EQ(c.markov_rank, 12);
   EXPECT_EQ(c.target_layer_ids, (std::vector<int>{0, 1, 3}));
-  EXPECT_EQ(c.decoder.rope.theta, 1e6);
+  EXPECT_EQ(c.decoder.kinds[0].rope.theta, 1e6);
 }
 
 TEST(DeepSpecDirectory, Rnn) {

@@ -22,6 +22,7 @@ struct Setting {
   std::string isa;
   int threads, concurrency, chunk;
   bool shuffled;
+  std::optional<DType> quantise = {};
 };
 
 std::string name_of(const Setting& s) {
@@ -36,6 +37,7 @@ std::vector<std::vector<int32_t>> ids_with(const std::filesystem::path& model, c
   options.threads = s.threads;
   options.max_running = s.concurrency;
   options.prefill_chunk = s.chunk;
+  options.quantise = s.quantise;
   const auto engine = make_engine(model, options);
   std::vector<size_t> order(requests.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -78,16 +80,20 @@ void expect_equal(const std::filesystem::path& model, const std::vector<Request>
              settings.size());
 }
 
-TEST(Equality, TinyModelInEverySetting) {
+std::vector<Request> random_prompts(size_t count, unsigned longest) {
   std::mt19937 random(5);
   std::vector<Request> requests;
-  for (size_t i = 0; i < 24; ++i) {
-    std::vector<int32_t> prompt(1 + random() % 150);
+  for (size_t i = 0; i < count; ++i) {
+    std::vector<int32_t> prompt(1 + random() % longest);
     for (int32_t& id : prompt) id = static_cast<int32_t>(random() % 256);
     Request request = request_of(i, prompt, 12);
     request.ignore_eos = true;
     requests.push_back(request);
   }
+  return requests;
+}
+
+std::vector<Setting> every_setting(std::optional<DType> quantise) {
   std::vector<Setting> settings;
   for (const char* isa : {"auto", "avx2", "ref"}) {
     if (compute::kernels(isa) == nullptr ||
@@ -97,9 +103,17 @@ TEST(Equality, TinyModelInEverySetting) {
       for (int concurrency : {1, 4, 32})
         for (int chunk : {1, 7, 64, 512})
           if (testing::nightly() || (threads + concurrency + chunk) % 5 == 0)
-            settings.push_back({isa, threads, concurrency, chunk, concurrency == 32});
+            settings.push_back({isa, threads, concurrency, chunk, concurrency == 32, quantise});
   }
-  expect_equal(testing::tiny_model(), requests, settings);
+  return settings;
+}
+
+TEST(Equality, TinyModelInEverySetting) {
+  expect_equal(testing::tiny_model(), random_prompts(24, 150), every_setting({}));
+}
+
+TEST(Equality, TinyGemma4InEverySetting) {
+  expect_equal(testing::tiny_gemma4(), random_prompts(24, 150), every_setting(DType::kQ8_0));
 }
 
 std::vector<Request> prompts(const std::filesystem::path& model, size_t count, size_t most_ids,

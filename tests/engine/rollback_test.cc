@@ -10,15 +10,22 @@
 namespace dspark::model {
 namespace {
 
-class RollbackTest : public ::testing::Test {
+struct ModelCase {
+  const char* name;
+  std::filesystem::path (*path)();
+  std::optional<DType> quantise;
+};
+
+class RollbackTest : public ::testing::TestWithParam<ModelCase> {
  protected:
+  static constexpr int64_t kContext = 1024;
   RollbackTest() {
-    auto loaded = load_model(engine::testing::tiny_model(), {}, pool_);
+    auto loaded = load_model(GetParam().path(), {GetParam().quantise, {}}, pool_);
     CHECK(loaded.ok(), "{}", loaded.message());
     model_ = loaded.take();
-    pages_ = std::make_unique<kv::PagePool>(kv::Shape(model_->cache_layers()), 16);
+    pages_ = std::make_unique<kv::PagePool>(kv::Shape(model_->cache_layers()), 48);
     forward_ = std::make_unique<Forward>(*model_, *compute::kernels("auto"), pool_, *pages_,
-                                         Limits{64, 64, 256});
+                                         Limits{64, 64, kContext});
   }
 
   // Logits of every row of one step over several sequences.
@@ -49,11 +56,19 @@ class RollbackTest : public ::testing::Test {
   std::unique_ptr<Forward> forward_;
 };
 
+INSTANTIATE_TEST_SUITE_P(
+    Models, RollbackTest,
+    ::testing::Values(ModelCase{"qwen3", engine::testing::tiny_model, {}},
+                      ModelCase{"gemma4", engine::testing::tiny_gemma4, {}},
+                      ModelCase{"gemma4_q8_0", engine::testing::tiny_gemma4, DType::kQ8_0},
+                      ModelCase{"gemma4_wide", engine::testing::tiny_gemma4_wide, DType::kQ8_0}),
+    [](const auto& info) { return std::string(info.param.name); });
+
 bool same(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-TEST_F(RollbackTest, RejectedRowsLeaveNoTrace) {
+TEST_P(RollbackTest, RejectedRowsLeaveNoTrace) {
   std::vector<int32_t> text;
   for (int i = 0; i < 140; ++i) text.push_back((i * 37 + 11) % 256);
   kv::Sequence plain(*pages_), ragged(*pages_);
@@ -75,7 +90,30 @@ TEST_F(RollbackTest, RejectedRowsLeaveNoTrace) {
   }
 }
 
-TEST_F(RollbackTest, RaggedNeighboursDoNotMatter) {
+// Long contexts are split among threads by blocks when few rows run: the same bits as by chunks.
+TEST_P(RollbackTest, LongContextsBySingleRowsAndByChunks) {
+  constexpr size_t kRows = 720, kAlone = 640;
+  std::vector<int32_t> text;
+  for (size_t i = 0; i < kRows; ++i) text.push_back(static_cast<int32_t>((i * 37 + 11) % 256));
+  const auto part = [&](size_t begin, size_t end) {
+    return std::vector<int32_t>(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                                text.begin() + static_cast<std::ptrdiff_t>(end));
+  };
+  kv::Sequence chunks(*pages_), single(*pages_);
+  std::vector<std::vector<float>> expected;
+  for (size_t at = 0; at < kRows; at += 60)
+    for (auto& row : step({{&chunks, part(at, at + 60)}})) expected.push_back(std::move(row));
+  for (size_t at = 0; at < kAlone; at += 16) step({{&single, part(at, at + 16)}});
+  for (size_t at = kAlone; at < kRows;) {
+    const size_t rows = std::min<size_t>(1 + at % 6, kRows - at);
+    const auto got = step({{&single, part(at, at + rows)}});
+    for (size_t i = 0; i < rows; ++i)
+      ASSERT_TRUE(same(got[i], expected[at + i])) << "position " << at + i;
+    at += rows;
+  }
+}
+
+TEST_P(RollbackTest, RaggedNeighboursDoNotMatter) {
   kv::Sequence a(*pages_), b(*pages_), c(*pages_), alone(*pages_);
   const std::vector<int32_t> prompt{5, 6, 7, 8, 9};
   const auto together =

@@ -4,6 +4,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "installed_model.h"
@@ -21,6 +24,46 @@ fs::path tiny_model() {
                           .c_str()) == 0);
     static const std::string to_remove = made.string();
     std::atexit([] { std::remove(to_remove.c_str()); });
+    return made;
+  }();
+  return path;
+}
+
+fs::path tiny_drafter(const std::string& options) {
+  static std::map<std::string, std::string> made;
+  std::string& path = made[options];
+  if (path.empty()) {
+    path = (fs::temp_directory_path() /
+            fmt::format("dspark-tiny-drafter-{}-{}.gguf", ::getpid(), made.size()))
+               .string();
+    CHECK(std::system(fmt::format("{} {} {} {} >/dev/null", DSPARK_RANDOM_DRAFTER,
+                                  tiny_model().string(), path, options)
+                          .c_str()) == 0);
+    if (made.size() == 1)
+      std::atexit([] {
+        for (const auto& [options, file] : made) std::remove(file.c_str());
+      });
+  }
+  return path;
+}
+
+fs::path tiny_gemma4() {
+  return fs::path(DSPARK_SOURCE_DIR) / "tests/fixtures/gemma4_eagle3/target";
+}
+
+fs::path tiny_gemma4_wide() {
+  static const fs::path path = [] {
+    const fs::path made =
+        fs::temp_directory_path() / fmt::format("dspark-tiny-gemma4-{}", ::getpid());
+    fs::create_directory(made);
+    fs::create_symlink(tiny_gemma4() / "model.safetensors", made / "model.safetensors");
+    std::ifstream in(tiny_gemma4() / "config.json");
+    nlohmann::json config = nlohmann::json::parse(in);
+    config["sliding_window"] = 600;
+    config["max_position_embeddings"] = 1024;
+    std::ofstream(made / "config.json") << config;
+    static const fs::path to_remove = made;
+    std::atexit([] { fs::remove_all(to_remove); });
     return made;
   }();
   return path;

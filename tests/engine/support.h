@@ -11,6 +11,13 @@ namespace dspark::engine::testing {
 
 // A tiny Qwen3 with a tokenizer and random weights, made once.
 std::filesystem::path tiny_model();
+// A drafter with random weights for the tiny model, made by tools/random_drafter with these
+// options.
+std::filesystem::path tiny_drafter(const std::string& options);
+// A tiny Gemma 4 of the fixtures: layers of two kinds, most with a window of 8 positions. Wide:
+// with one of 600.
+std::filesystem::path tiny_gemma4();
+std::filesystem::path tiny_gemma4_wide();
 // The default model; empty when it is not installed.
 std::filesystem::path default_model();
 bool nightly();  // DSPARK_NIGHTLY=1: long tests do all

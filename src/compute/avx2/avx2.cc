@@ -93,6 +93,12 @@ inline F16L keep_first(F16L v, int n, float other) {
   return {_mm256_blendv_ps(o, v.a, _mm256_castsi256_ps(m.a)),
           _mm256_blendv_ps(o, v.b, _mm256_castsi256_ps(m.b))};
 }
+inline F16L drop_first(F16L v, int n, float other) {
+  const I16L m = first(n);
+  const __m256 o = _mm256_set1_ps(other);
+  return {_mm256_blendv_ps(v.a, o, _mm256_castsi256_ps(m.a)),
+          _mm256_blendv_ps(v.b, o, _mm256_castsi256_ps(m.b))};
+}
 
 // Final trees: lanes i + 8, i + 4, i + 2, i + 1.
 inline float sum_lanes(F16L v) {

@@ -57,6 +57,9 @@ inline F16L exp_select(F16L x, F16L inside) {
 inline F16L keep_first(F16L v, int n, float other) {
   return _mm512_mask_mov_ps(set(other), first(n), v);
 }
+inline F16L drop_first(F16L v, int n, float other) {
+  return _mm512_mask_mov_ps(v, first(n), set(other));
+}
 
 // Final trees: lanes i + 8, i + 4, i + 2, i + 1.
 inline __m256 upper(F16L v) { return _mm512_extractf32x8_ps(v, 1); }

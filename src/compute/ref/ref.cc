@@ -10,24 +10,50 @@
 namespace dspark::compute {
 namespace ref {
 
-float exp_f32(float x) {
-  if (x < -87.33f) return 0;
-  if (x > 88.02f) return std::numeric_limits<float>::infinity();
+namespace {
+
+// x = n ln 2 + r, |r| <= ln 2 / 2.
+struct Reduced {
+  float r, power;  // power: 2^n
+};
+Reduced reduce(float x) {
   // n = round(x / ln 2) by adding 1.5 * 2^23: the sum's low bits are n itself.
   const float shifted = std::fma(x, 1.44269504f, 12582912.0f);
   const float n = shifted - 12582912.0f;
-  float r = std::fma(n, -0.693147182464599609375f, x);
-  r = std::fma(n, 1.90465432e-9f, r);
+  const float r = std::fma(n, -0.693147182464599609375f, x);
+  const uint32_t power = (std::bit_cast<uint32_t>(shifted) << 23) + 0x3f800000u;
+  return {std::fma(n, 1.90465432e-9f, r), std::bit_cast<float>(power)};
+}
+
+// (e^r - 1) / r.
+float exp_series(float r) {
   float p = 1.0f / 5040;
   p = std::fma(p, r, 1.0f / 720);
   p = std::fma(p, r, 1.0f / 120);
   p = std::fma(p, r, 1.0f / 24);
   p = std::fma(p, r, 1.0f / 6);
   p = std::fma(p, r, 0.5f);
-  p = std::fma(p, r, 1.0f);
-  p = std::fma(p, r, 1.0f);
-  const uint32_t power = (std::bit_cast<uint32_t>(shifted) << 23) + 0x3f800000u;
-  return p * std::bit_cast<float>(power);
+  return std::fma(p, r, 1.0f);
+}
+
+}  // namespace
+
+float exp_f32(float x) {
+  if (x < -87.33f) return 0;
+  if (x > 88.02f) return std::numeric_limits<float>::infinity();
+  const Reduced reduced = reduce(x);
+  return std::fma(exp_series(reduced.r), reduced.r, 1.0f) * reduced.power;
+}
+
+float exp_minus_one_f32(float x) {
+  const Reduced reduced = reduce(x);
+  return std::fma(reduced.power, reduced.r * exp_series(reduced.r), reduced.power - 1.0f);
+}
+
+float tanh_f32(float x) {
+  x = x < -10.0f ? -10.0f : x > 10.0f ? 10.0f : x;  // beyond, the result is 1; NaN stays
+  const float e = exp_minus_one_f32(x + x);
+  return e / (e + 2.0f);
 }
 
 float sum_lanes(const float (&lanes)[16]) {
@@ -97,6 +123,19 @@ float dot(const float* a, const float* b, int64_t n) {
   return sum_lanes(lanes);
 }
 
+// gelu(g) = g (1 + tanh u) / 2 = g / (1 + exp(-2u)), u = sqrt(2/pi) (g + 0.044715 g^3).
+void gelu_multiply(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = gate[i];
+    const float twice_u = g * std::fma(g * g, kGeluCubic, kGeluLinear);
+    out[i] = (g / (1.0f + exp_f32(-twice_u))) * up[i];
+  }
+}
+
+void soft_cap(float* x, float cap, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = cap * tanh_f32(x[i] / cap);
+}
+
 void add(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
 }
@@ -111,8 +150,9 @@ void narrow(const float* x, int64_t n, uint16_t* out) {
 const Kernels* ref_kernels() {
   using namespace ref;
   static constexpr Kernels table{
-      "ref", matmul, quantise,         rms_norm,         rotate,       silu_multiply, dot,
-      add,   narrow, attend_block_f16, attend_block_f32, attend_merge, attend_finish};
+      "ref",         matmul,   quantise, rms_norm, rotate,           silu_multiply,    dot,
+      gelu_multiply, soft_cap, add,      narrow,   attend_block_f16, attend_block_f32, attend_merge,
+      attend_finish};
   return &table;
 }
 

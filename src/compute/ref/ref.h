@@ -10,14 +10,19 @@ namespace dspark::compute::ref {
 // e^x, relative error below 2e-7: 0 below -87.33, +inf above 88.02.
 float exp_f32(float x);
 
+// e^x - 1 for |x| <= 40, relative error below 5e-7.
+float exp_minus_one_f32(float x);
+// Relative error below 1e-6.
+float tanh_f32(float x);
+
 void matmul(const PackedMatrix& w, const ActivationView& x, int64_t tile_begin, int64_t tile_end,
             float* out, int64_t out_stride);
 void attend_block_f16(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, const void* next,
-                      AttentionState* out);
+                      const void* values, const int* begins, const int* ends, float scale,
+                      const void* next, AttentionState* out);
 void attend_block_f32(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, const void* next,
-                      AttentionState* out);
+                      const void* values, const int* begins, const int* ends, float scale,
+                      const void* next, AttentionState* out);
 void attend_merge(AttentionState& total, const AttentionState& part, int64_t head_dim);
 void attend_finish(const AttentionState& total, int64_t head_dim, float* out);
 

@@ -13,11 +13,13 @@ float widen(float cell) { return cell; }
 
 template <class Cell>
 void attend(const float* const* queries, int n, int64_t head_dim, const Cell* keys,
-            const Cell* values, const int* visible, float scale, AttentionState* out) {
+            const Cell* values, const int* begins, const int* ends, float scale,
+            AttentionState* out) {
   for (int i = 0; i < n; ++i) {
+    const int begin = begins == nullptr ? 0 : begins[i];
     float weight[kAttentionBlock];
     float largest = -std::numeric_limits<float>::infinity();
-    for (int p = 0; p < visible[i]; ++p) {
+    for (int p = begin; p < ends[i]; ++p) {
       const Cell* key = keys + (p / 16) * head_dim * 16 + p % 16;
       float score = 0;
       for (int64_t d = 0; d < head_dim; ++d)
@@ -26,7 +28,7 @@ void attend(const float* const* queries, int n, int64_t head_dim, const Cell* ke
       if (weight[p] > largest) largest = weight[p];
     }
     float lanes[16] = {};
-    for (int p = 0; p < visible[i]; ++p) {
+    for (int p = begin; p < ends[i]; ++p) {
       weight[p] = exp_f32(weight[p] - largest);
       lanes[p % 16] = lanes[p % 16] + weight[p];
     }
@@ -34,7 +36,7 @@ void attend(const float* const* queries, int n, int64_t head_dim, const Cell* ke
     out[i].sum = sum_lanes(lanes);
     for (int64_t d = 0; d < head_dim; ++d) {
       float sum = 0;
-      for (int p = 0; p < visible[i]; ++p)
+      for (int p = begin; p < ends[i]; ++p)
         sum = std::fma(weight[p], widen(values[p * head_dim + d]), sum);
       out[i].values[d] = sum;
     }
@@ -44,17 +46,17 @@ void attend(const float* const* queries, int n, int64_t head_dim, const Cell* ke
 }  // namespace
 
 void attend_block_f16(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, const void*,
-                      AttentionState* out) {
+                      const void* values, const int* begins, const int* ends, float scale,
+                      const void*, AttentionState* out) {
   attend(queries, n, head_dim, static_cast<const uint16_t*>(keys),
-         static_cast<const uint16_t*>(values), visible, scale, out);
+         static_cast<const uint16_t*>(values), begins, ends, scale, out);
 }
 
 void attend_block_f32(const float* const* queries, int n, int64_t head_dim, const void* keys,
-                      const void* values, const int* visible, float scale, const void*,
-                      AttentionState* out) {
+                      const void* values, const int* begins, const int* ends, float scale,
+                      const void*, AttentionState* out) {
   attend(queries, n, head_dim, static_cast<const float*>(keys), static_cast<const float*>(values),
-         visible, scale, out);
+         begins, ends, scale, out);
 }
 
 void attend_merge(AttentionState& total, const AttentionState& part, int64_t head_dim) {

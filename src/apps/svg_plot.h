@@ -1,0 +1,25 @@
+// Line plots as SVG text: for a browser, a README or a paper, with no library.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace dspark::apps {
+
+struct PlotLine {
+  std::string label = {};  // in the legend; empty: not there
+  std::vector<std::pair<double, double>> points = {};
+  std::vector<double> radii = {};  // of the points' dots; empty: 3 pixels each
+  bool faint = false, dashed = false;
+};
+
+struct Plot {
+  std::string title = {}, x_label = {}, y_label = {};
+  double x_low = 0, x_high = 1, x_step = 0.2;  // axis, distance of its marks
+  double y_low = 0, y_high = 1, y_step = 0.2;
+  std::vector<PlotLine> lines = {};
+};
+
+std::string svg_of(const Plot& plot);
+
+}  // namespace dspark::apps

@@ -1,0 +1,378 @@
+// The promise of losslessness by equality: under greedy and coupled verification a request's ids,
+// text and logprobs are those of plain decoding, whatever drafts, however many are verified.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "draft/draft.h"
+#include "engine/support.h"
+#include "sanitized.h"
+
+namespace dspark::engine {
+namespace {
+
+using testing::make_engine;
+using testing::run_all;
+
+// Knows what plain decoding gave and drafts that, with an error now and then.
+class Oracle : public draft::Drafter {
+ public:
+  using Answers = std::map<std::vector<int32_t>, std::vector<int32_t>>;  // prompt -> ids
+  Oracle(const Answers& answers, unsigned errors_in_16)
+      : answers_(answers), errors_(errors_in_16) {}
+  const std::string& name() const override { return name_; }
+  int slots() const override { return 15; }
+  void draft(std::span<const draft::BlockRequest> requests) override {
+    for (const draft::BlockRequest& request : requests) {
+      request.out->clear();
+      const std::vector<int32_t> tokens(request.tokens.begin(), request.tokens.end());
+      for (const auto& [prompt, ids] : answers_) {
+        const size_t n = prompt.size();
+        if (n >= tokens.size() || !std::equal(prompt.begin(), prompt.end(), tokens.begin()))
+          continue;
+        const size_t made = tokens.size() - n;
+        if (made > ids.size() || !std::equal(ids.begin(), ids.begin() + static_cast<long>(made),
+                                             tokens.begin() + static_cast<long>(n)))
+          continue;
+        for (size_t i = made; i < ids.size() && static_cast<int>(i - made) < request.slots; ++i) {
+          const bool wrong = (tokens.size() * 31 + i * 7) % 16 < errors_;
+          request.out->ids.push_back(wrong ? (ids[i] + 1) % 256 : ids[i]);
+        }
+        break;
+      }
+    }
+  }
+
+ private:
+  const Answers& answers_;
+  unsigned errors_;
+  std::string name_ = "oracle";
+};
+
+// Not a number at some slots: such requests go on without drafts.
+class Broken : public Oracle {
+ public:
+  explicit Broken(const Answers& answers) : Oracle(answers, 0) {}
+  void draft(std::span<const draft::BlockRequest> requests) override {
+    Oracle::draft(requests);
+    for (const draft::BlockRequest& request : requests)
+      if (request.tokens.size() % 3 == 0) request.out->fault = "slot 0: a value is not finite";
+  }
+};
+
+Request varied(size_t index, std::mt19937& random) {
+  Request request;
+  request.prompt_ids.resize(1 + random() % 100);
+  // Few distinct tokens, so that look-up finds something.
+  for (int32_t& id : request.prompt_ids) id = static_cast<int32_t>(random() % 12);
+  request.max_tokens = 1 + static_cast<int>(random() % 40);
+  request.ignore_eos = index % 3 != 0;
+  sample::Params& s = request.sampling;
+  if (index % 2 == 1) {
+    s.temperature = index % 4 == 1 ? 0.3f : 1.0f;
+    s.seed = 77 + index;
+    if (index % 8 == 3) s.top_p = 0.9f;
+    if (index % 8 == 5) s.top_k = 20;
+    if (index % 8 == 7) s.min_p = 0.05f;
+  }
+  if (index % 5 == 1) s.repeat_penalty = 1.2f;
+  if (index % 5 == 2) s.presence_penalty = 0.7f, s.frequency_penalty = 0.3f;
+  if (index % 5 == 3) s.logit_bias = {{7, 3.0f}, {9, -2.0f}, {300, 4.0f}};
+  if (index % 7 == 0) request.logprobs = 3;
+  if (index % 6 == 4) request.stop = {"a", "zz"};
+  return request;
+}
+
+std::vector<Request> requests_of(size_t count) {
+  std::mt19937 random(11);
+  std::vector<Request> requests;
+  for (size_t i = 0; i < count; ++i) requests.push_back(varied(i, random));
+  return requests;
+}
+
+bool same(const std::vector<std::vector<sample::TokenLogprob>>& a,
+          const std::vector<std::vector<sample::TokenLogprob>>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const auto& p, const auto& q) {
+      return p.id == q.id && p.logprob == q.logprob;
+    });
+  });
+}
+
+void expect_same(const std::vector<Completion>& got, const std::vector<Completion>& plain,
+                 const std::string& where) {
+  for (size_t i = 0; i < plain.size(); ++i) {
+    EXPECT_EQ(got[i].ids, plain[i].ids) << where << ": request " << i;
+    EXPECT_EQ(got[i].text, plain[i].text) << where << ": request " << i;
+    EXPECT_EQ(got[i].finish, plain[i].finish) << where << ": request " << i;
+    EXPECT_TRUE(same(got[i].logprobs, plain[i].logprobs)) << where << ": request " << i;
+    int committed = 1;
+    for (const Cycle& c : got[i].cycles) {
+      EXPECT_LE(c.accepted, c.verified);
+      EXPECT_LE(c.verified, c.drafted);
+      committed += c.accepted + 1;
+    }
+    // A stop inside the last cycle cuts it.
+    EXPECT_GE(committed, static_cast<int>(got[i].ids.size())) << where << ": request " << i;
+  }
+}
+
+struct Trial {
+  Options options;
+  int concurrency;
+  bool toggles;  // drafting is switched off and on as the run goes
+  std::string name;
+};
+
+std::vector<Completion> run_trial(const std::filesystem::path& model, const Trial& trial,
+                                  const std::vector<Request>& requests) {
+  const auto engine = make_engine(model, trial.options);
+  if (!trial.toggles) return run_all(*engine, requests, trial.concurrency);
+  std::vector<Completion> completions(requests.size());
+  size_t next = 0;
+  int active = 0, steps = 0;
+  std::vector<RequestId> ids;
+  do {
+    for (; active < trial.concurrency && next < requests.size(); ++next, ++active) {
+      const auto id = engine->submit(requests[next], {nullptr, [&, at = next](const Completion& c) {
+                                                        completions[at] = c;
+                                                        --active;
+                                                      }});
+      CHECK(id.ok(), "{}", id.message());
+      ids.push_back(id.value());
+    }
+    engine->step();
+    ++steps;
+    for (const RequestId id : ids)
+      engine->set_draft_max(id, (steps + id) % 9 < 5 ? static_cast<int>(steps % 16) : 0);
+  } while (active > 0 || next < requests.size());
+  const Status integrity = engine->check_integrity();
+  CHECK(integrity.ok(), "{}", integrity.message());
+  return completions;
+}
+
+// Trials by number: every choice meets every other in some of them.
+Trial trial_of(unsigned number, const Oracle::Answers& answers) {
+  std::mt19937 random(number * 2654435761u + 1);
+  const auto pick = [&](auto... values) {
+    const std::vector<std::common_type_t<decltype(values)...>> all{values...};
+    return all[random() % all.size()];
+  };
+  Trial trial;
+  Options& o = trial.options;
+  const int drafter = static_cast<int>(number % 8);
+  const std::string seed = fmt::format(" --seed {}", number % 3);
+  switch (drafter) {
+    case 0:
+      o.make_drafter = [&answers](const draft::Place&) {
+        return std::make_unique<Oracle>(answers, 0);
+      };
+      break;
+    case 1:
+      o.make_drafter = [&answers](const draft::Place&) {
+        return std::make_unique<Oracle>(answers, 4);
+      };
+      break;
+    case 2:
+      o.drafter = "ngram";
+      break;
+    case 3:
+      o.drafter =
+          testing::tiny_drafter("--confidence --type q4_0 --draft-vocab 100 --block 5" + seed);
+      break;
+    case 4:
+      o.drafter = testing::tiny_drafter("--markov gated --rank 32 --confidence --type q8_0" + seed);
+      break;
+    case 5:
+      o.drafter = testing::tiny_drafter("--markov rnn --rank 32 --type f32 --block 15" + seed);
+      break;
+    case 6:
+      o.drafter = testing::tiny_drafter("--markov none --masks-only --type q4_1" + seed);
+      break;
+    default:
+      o.drafter = testing::tiny_drafter("--eagle3 --type q8_0 --block 4" + seed);
+      break;
+  }
+  o.isa = dspark::testing::kSanitized ? pick("auto", "avx2") : pick("auto", "auto", "avx2", "ref");
+  if (compute::kernels(o.isa) == nullptr) o.isa = "auto";
+  o.threads = pick(1, 2, 3);
+  trial.concurrency = pick(1, 4, 32);
+  o.max_running = trial.concurrency;
+  o.prefill_chunk = pick(1, 7, 64, 512);
+  o.planner =
+      pick(std::string("auto"), std::string("global"), std::string("causal"), std::string("lagged"),
+           std::string("threshold:0.3"), fmt::format("fixed:{}", 1 + random() % 15));
+  if (random() % 4 == 0) o.draft_max = static_cast<int>(1 + random() % 15);
+  if (random() % 3 == 0) o.draft_candidates = pick(0, 1, 4, 16);
+  // A cache that holds few requests at a time; they wait, and draft with what room is left.
+  if (random() % 4 == 0) o.cache_bytes = size_t{3} << 20;
+  trial.toggles = random() % 4 == 0;
+  trial.name =
+      fmt::format("trial {}: {} {} {} threads, {} at a time, chunk {}, {}{}", number,
+                  o.drafter.empty() ? "oracle" : o.drafter, o.isa, o.threads, trial.concurrency,
+                  o.prefill_chunk, o.planner, trial.toggles ? ", on and off" : "");
+  return trial;
+}
+
+TEST(Speculation, TextIsThatOfPlainDecoding) {
+  const auto model = testing::tiny_model();
+  const std::vector<Request> requests = requests_of(testing::nightly() ? 48 : 24);
+  Options plain_options;
+  plain_options.max_running = 32;
+  const auto plain = run_all(*make_engine(model, plain_options), requests, 32);
+  Oracle::Answers answers;
+  for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
+  const unsigned trials = testing::nightly() ? 224 : dspark::testing::kSanitized ? 16 : 48;
+  int64_t cycles = 0, drafted = 0, accepted = 0;
+  for (unsigned number = 0; number < trials; ++number) {
+    const Trial trial = trial_of(number, answers);
+    const auto got = run_trial(model, trial, requests);
+    expect_same(got, plain, trial.name);
+    if (::testing::Test::HasFailure()) break;
+    for (const Completion& c : got)
+      for (const Cycle& cycle : c.cycles)
+        ++cycles, drafted += cycle.drafted, accepted += cycle.accepted;
+  }
+  fmt::print("{} request-generations, {} cycles, {} drafts of which {} accepted\n",
+             trials * requests.size(), cycles, drafted, accepted);
+  EXPECT_GT(accepted, cycles / 4);  // else the trials would show little
+}
+
+TEST(Speculation, AnOracleIsAcceptedWhole) {
+  const auto model = testing::tiny_model();
+  std::vector<Request> requests = requests_of(8);
+  for (Request& r : requests) r.max_tokens = 33, r.ignore_eos = true, r.stop.clear();
+  const auto plain = run_all(*make_engine(model, {}), requests, 8);
+  Oracle::Answers answers;
+  for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
+  Options options;
+  options.planner = "fixed:15";
+  options.make_drafter = [&](const draft::Place&) { return std::make_unique<Oracle>(answers, 0); };
+  for (const Completion& c : run_all(*make_engine(model, options), requests, 8)) {
+    ASSERT_EQ(c.cycles.size(), 2u);  // 1 + 16 + 16 tokens
+    EXPECT_EQ(c.cycles[0].accepted, 15);
+    EXPECT_EQ(c.cycles[1].accepted, 15);
+  }
+}
+
+TEST(Speculation, ABrokenDrafterCostsNothingButItsDrafts) {
+  const auto model = testing::tiny_model();
+  const std::vector<Request> requests = requests_of(24);
+  const auto plain = run_all(*make_engine(model, {}), requests, 8);
+  Oracle::Answers answers;
+  for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
+  Options options;
+  options.planner = "fixed:3";
+  options.make_drafter = [&](const draft::Place&) { return std::make_unique<Broken>(answers); };
+  set_log_level(LogLevel::kError);
+  expect_same(run_all(*make_engine(model, options), requests, 8), plain, "broken drafter");
+  set_log_level(LogLevel::kInfo);
+}
+
+// Drafts are the same whether rows were taken in at once, in small chunks, or late: shown by how
+// many stand, of drafters trained for their targets.
+TEST(Speculation, DraftsDoNotDependOnHowRowsCame) {
+  for (const char* name :
+       {"qwen3_dspark_vanilla", "qwen3_eagle3", "gemma4_dspark", "gemma4_eagle3"}) {
+    const std::filesystem::path folder =
+        std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures" / name;
+    std::mt19937 random(4);
+    std::vector<Request> requests(12);
+    for (Request& r : requests) {
+      r.prompt_ids.resize(5 + random() % 90);
+      for (int32_t& id : r.prompt_ids) id = static_cast<int32_t>(2 + random() % 400);
+      r.max_tokens = 60;
+      r.ignore_eos = true;
+    }
+    const auto run = [&](int chunk, int concurrency, int paused_until) {
+      Options options;
+      options.drafter = (folder / "draft").string();
+      options.quantise = DType::kF16;
+      options.threads = 1;
+      options.planner = "fixed:4";
+      options.prefill_chunk = chunk;
+      options.max_running = concurrency;
+      const auto engine = make_engine(folder / "target", options);
+      std::vector<Completion> done(requests.size());
+      for (size_t i = 0; i < requests.size(); ++i) {
+        Request request = requests[i];
+        if (paused_until > 0) request.draft_max = 0;
+        const auto id =
+            engine->submit(request, {nullptr, [&done, i](const Completion& c) { done[i] = c; }});
+        CHECK(id.ok(), "{}", id.message());
+      }
+      for (int step = 0; engine->step(); ++step)
+        if (step == paused_until)
+          for (RequestId id = 1; id <= static_cast<RequestId>(requests.size()); ++id)
+            engine->set_draft_max(id, 100);
+      return done;
+    };
+    // By the position of a cycle's anchor: what was accepted there.
+    const auto by_anchor = [&](const Completion& c) {
+      std::map<size_t, int> accepted;
+      size_t anchor = 0;
+      for (const Cycle& cycle : c.cycles) {
+        if (cycle.drafted > 0) accepted[anchor] = cycle.accepted;
+        anchor += static_cast<size_t>(cycle.accepted) + 1;
+      }
+      return accepted;
+    };
+    const auto expected = run(512, 12, 0);
+    int64_t stood = 0;
+    for (const auto& [chunk, concurrency, paused] :
+         {std::tuple{1, 12, 0}, std::tuple{7, 3, 0}, std::tuple{64, 12, 25},
+          std::tuple{512, 12, 3}}) {
+      const auto got = run(chunk, concurrency, paused);
+      for (size_t i = 0; i < got.size(); ++i) {
+        EXPECT_EQ(got[i].ids, expected[i].ids) << name;
+        const auto want = by_anchor(expected[i]);
+        for (const auto& [anchor, accepted] : by_anchor(got[i])) {
+          stood += accepted;
+          const auto same_place = want.find(anchor);
+          if (same_place != want.end() && anchor + 6 < 60) {
+            EXPECT_EQ(accepted, same_place->second)
+                << name << " chunk " << chunk << " paused " << paused << " request " << i
+                << " anchor " << anchor;
+          }
+        }
+      }
+    }
+    EXPECT_GT(stood, 500) << name;  // else it would show little
+  }
+}
+
+TEST(Speculation, GreedyVerificationRefusesTemperature) {
+  Options options;
+  options.verify = verify::Mode::kGreedy;
+  const auto engine = make_engine(testing::tiny_model(), options);
+  Request request;
+  request.prompt_ids = {1};
+  request.sampling.temperature = 1;
+  EXPECT_FALSE(engine->submit(request, {}).ok());
+}
+
+TEST(Speculation, RejectionAndBlockGiveTheSameTextForTheSameSeed) {
+  const auto model = testing::tiny_model();
+  std::vector<Request> requests = requests_of(16);
+  for (Request& r : requests) r.logprobs = 0;
+  for (const verify::Mode mode : {verify::Mode::kRejection, verify::Mode::kBlock}) {
+    std::vector<Completion> first;
+    for (const int concurrency : {1, 16}) {
+      Options options;
+      options.drafter = testing::tiny_drafter("--confidence --type q8_0");
+      options.verify = mode;
+      options.planner = "fixed:4";
+      options.max_running = concurrency;
+      const auto got = run_all(*make_engine(model, options), requests, concurrency);
+      if (first.empty())
+        first = got;
+      else
+        expect_same(got, first, "rejection");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace dspark::engine
