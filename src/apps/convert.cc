@@ -31,7 +31,7 @@ Examples:
 struct ConvertArguments {
   std::string in, out, layout, type, head_type, markov_type, target;
   bool share = false;
-  int threads = 0;
+  int candidates = -1, threads = 0;
 };
 
 // The target's file, opened once for its weights and once for its metadata.
@@ -72,6 +72,7 @@ Status convert(const ConvertArguments& arguments) {
   options.head_type = type(arguments.head_type);
   options.markov_type = type(arguments.markov_type);
   options.share = arguments.share;
+  if (arguments.candidates >= 0) options.candidates = arguments.candidates;
   Target target;
   if (!arguments.target.empty()) {
     DSPARK_TRY(target, open_target(arguments.target));
@@ -118,6 +119,11 @@ Command add_convert(CLI::App& program) {
       app->add_option("--markov-type", a.markov_type, "Type of the Markov head, where another"),
       weight_types());
   app->add_flag("--share", a.share, "Leave embedding and output head out: the target's serve");
+  app->add_option("--candidates", a.candidates,
+                  "Tokens of a slot that the Markov head corrects, 0: the program's default "
+                  "(default: as in IN)")
+      ->check(whole_number(0, 1 << 22))
+      ->type_name("N");
   app->add_option("--target", a.target, "The model that it drafts for, as for run")
       ->check(CLI::Validator(check_model_name, ""))
       ->type_name("MODEL");

@@ -21,6 +21,8 @@ class Planner {
 
   Result<WritePlan> plan() {
     plan_.config = stored_;
+    if (options_.candidates)
+      plan_.config.candidates = std::min(*options_.candidates, stored_.draft_vocab);
     DSPARK_RETURN_IF_ERROR(look_at_target());
     DSPARK_RETURN_IF_ERROR(check_layout());
     DrafterConfig& config = plan_.config;
@@ -89,11 +91,11 @@ class Planner {
           "{}: llama.cpp's form carries the target's tokenizer: name the target's GGUF file "
           "with --target",
           stored_.name);
-    if (stored_.candidates > 0)
+    if (plan_.config.candidates > 0)
       note(
           fmt::format("llama.cpp's form does not say that the Markov head's bias is for {} "
                       "candidates alone: left out",
-                      stored_.candidates));
+                      plan_.config.candidates));
     return {};
   }
 

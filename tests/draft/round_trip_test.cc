@@ -178,6 +178,15 @@ TEST(RoundTrip, RowsThatATypeCannotHoldStayAndAreSaid) {
   EXPECT_EQ(opened(out).find("layers.0.self_attn.o_proj.weight")->type, DType::kQ8_0);
 }
 
+TEST(RoundTrip, CandidatesCanBeChosen) {
+  const fs::path in = scratch() / "all.gguf", out = scratch() / "few.gguf";
+  write_own(in, small_config());
+  expect_converted(in, out, {.candidates = 7});
+  EXPECT_EQ(opened(out).config().candidates, 7);
+  expect_converted(out, in, {.candidates = 1000});  // no more than there are
+  EXPECT_EQ(opened(in).config().candidates, 96);
+}
+
 TEST(RoundTrip, SharedTensorsAreLeftOut) {
   const fs::path out = scratch() / "shared.gguf";
   expect_converted(fixture("qwen3_dspark_vanilla") / "draft", out, {.share = true});
