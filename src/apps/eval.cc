@@ -1,6 +1,7 @@
 // dspark eval: how much of a drafter's blocks the target accepts, and what that gains.
 #include "apps/eval.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <limits>

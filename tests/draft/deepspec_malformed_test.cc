@@ -62,9 +62,9 @@ TEST_F(Directory, OldRopeLayoutAndMissingEmbeddingAndHead) {
   erase("lm_head.weight");
   write();
   const DrafterFile file = opened(scratch_.path());
-  EXPECT_EQ(file.config().decoder.rope.theta, 5e5);
-  EXPECT_EQ(file.config().decoder.rope.factor, 2.0);
-  EXPECT_EQ(file.config().decoder.rope.dim, 16);
+  EXPECT_EQ(file.config().decoder.kinds[0].rope.theta, 5e5);
+  EXPECT_EQ(file.config().decoder.kinds[0].rope.factor, 2.0);
+  EXPECT_EQ(file.config().decoder.kinds[0].rope.dim, 16);
   EXPECT_EQ(file.find("lm_head.weight"), nullptr);
   EXPECT_EQ(file.tensors().size(), 29u);
 }

@@ -25,8 +25,8 @@ class LlamaCppForm : public testing::Test {
     set("embedding_length", s.hidden);
     set("feed_forward_length", s.ffn);
     set("attention.head_count", s.heads);
-    set("attention.head_count_kv", s.kv_heads);
-    set("attention.key_length", s.head_dim);
+    set("attention.head_count_kv", s.kinds[0].kv_heads);
+    set("attention.key_length", s.kinds[0].head_dim);
     set("block_size", config_.block_size);
     out.keys["dflash.attention.layer_norm_rms_epsilon"] = 1e-6;
     out.keys["dflash.target_layers"] = GgufArray{std::vector<uint64_t>{0, 1, 4}};

@@ -47,22 +47,22 @@ std::vector<std::pair<std::string, DrafterConfig>> all_configs() {
     c.target_layer_ids = {1, 2, 4};
   });
   add("linear", small_config(), [](DrafterConfig& c) {
-    c.decoder.rope.scaling = model::RopeScaling::kLinear;
-    c.decoder.rope.factor = 4;
+    c.decoder.kinds[0].rope.scaling = model::RopeScaling::kLinear;
+    c.decoder.kinds[0].rope.factor = 4;
   });
   add("llama3", small_config(), [](DrafterConfig& c) {
-    c.decoder.rope.scaling = model::RopeScaling::kLlama3;
-    c.decoder.rope.factor = 8;
-    c.decoder.rope.original_context = 128;
+    c.decoder.kinds[0].rope.scaling = model::RopeScaling::kLlama3;
+    c.decoder.kinds[0].rope.factor = 8;
+    c.decoder.kinds[0].rope.original_context = 128;
   });
   add("yarn", small_config(), [](DrafterConfig& c) {
-    c.decoder.rope.scaling = model::RopeScaling::kYarn;
-    c.decoder.rope.factor = 2;
-    c.decoder.rope.original_context = 256;
-    c.decoder.rope.attention_factor = 1.25;
+    c.decoder.kinds[0].rope.scaling = model::RopeScaling::kYarn;
+    c.decoder.kinds[0].rope.factor = 2;
+    c.decoder.kinds[0].rope.original_context = 256;
+    c.decoder.kinds[0].rope.attention_factor = 1.25;
   });
   add("divisors", small_config(),
-      [](DrafterConfig& c) { c.decoder.rope.frequency_divisors.assign(16, 1.5); });
+      [](DrafterConfig& c) { c.decoder.kinds[0].rope.frequency_divisors.assign(16, 1.5); });
   return all;
 }
 

@@ -25,13 +25,13 @@ DrafterConfig small_config() {
   s.hidden = 64;
   s.ffn = 96;
   s.heads = 4;
-  s.kv_heads = 2;
-  s.head_dim = 32;
+  s.kinds[0].kv_heads = 2;
+  s.kinds[0].head_dim = 32;
   s.vocab = 96;
   s.context = 512;
   s.norm_eps = 1e-6f;
   s.qk_norm = true;
-  s.rope.dim = 32;
+  s.kinds[0].rope.dim = 32;
   c.target_layers = 5;
   c.target_layer_ids = {-1, 0, 3};
   c.block_size = 4;
@@ -63,8 +63,8 @@ DrafterConfig small_eagle3() {
 void write_own(const std::filesystem::path& path, const DrafterConfig& config, Content content) {
   formats::GgufWriter writer(path);
   set_dspark_keys(config, writer);
-  const std::vector<float> divisors(config.decoder.rope.frequency_divisors.begin(),
-                                    config.decoder.rope.frequency_divisors.end());
+  const std::vector<float> divisors(config.decoder.kinds[0].rope.frequency_divisors.begin(),
+                                    config.decoder.kinds[0].rope.frequency_divisors.end());
   if (!config.d2t.empty()) writer.declare(kD2tTensor, DType::kI32, {config.draft_vocab});
   if (!divisors.empty())
     writer.declare(kRopeFreqsTensor, DType::kF32, {static_cast<int64_t>(divisors.size())});
@@ -107,8 +107,8 @@ void expect_same_config(const DrafterConfig& a, const DrafterConfig& b) {
   EXPECT_EQ(a.d2t, b.d2t);
   EXPECT_EQ(a.decoder.pairs_embedding, b.decoder.pairs_embedding);
   EXPECT_EQ(a.decoder.interleaved_rope, b.decoder.interleaved_rope);
-  EXPECT_EQ(a.decoder.rope.dim, b.decoder.rope.dim);
-  EXPECT_EQ(a.decoder.rope.frequency_divisors, b.decoder.rope.frequency_divisors);
+  EXPECT_EQ(a.decoder.kinds[0].rope.dim, b.decoder.kinds[0].rope.dim);
+  EXPECT_EQ(a.decoder.kinds[0].rope.frequency_divisors, b.decoder.kinds[0].rope.frequency_divisors);
 }
 
 std::string bytes_of(const std::filesystem::path& file) {

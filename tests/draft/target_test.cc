@@ -215,7 +215,7 @@ TEST_F(WithTarget, DeepSpecRefusesByName) {
   };
   refused("without normalised queries", [](DrafterConfig& c) { c.decoder.qk_norm = false; });
   refused("RoPE frequencies of their own",
-          [](DrafterConfig& c) { c.decoder.rope.frequency_divisors.assign(16, 2.0); });
+          [](DrafterConfig& c) { c.decoder.kinds[0].rope.frequency_divisors.assign(16, 2.0); });
   refused("how many layers its target has", [](DrafterConfig& c) { c.target_layers = 0; });
 }
 
