@@ -41,6 +41,7 @@ Result<model::Spec> read_decoder(const formats::JsonConfig& config, const Archit
     if (!config.has("layer_types") && layers > 0 && layers <= kMaxLayers)
       json["layer_types"] = std::vector<std::string>(static_cast<size_t>(layers), "full_attention");
     if (!config.has("hidden_size_per_layer_input")) json["hidden_size_per_layer_input"] = 0;
+    if (!config.has("tie_word_embeddings")) json["tie_word_embeddings"] = false;
   } else {
     json["model_type"] = "qwen3";
     json.erase("partial_rotary_factor");
