@@ -60,9 +60,11 @@ void add_qwen3(const model::Spec& spec, nlohmann::json& json) {
 // The share of a head's pairs that turn, such that readers find their number again, which is
 // floor(share * dim / 2), also where the share is stored in single precision.
 double partial_rotary_factor(const model::Rope& rope) {
+  const auto falls_short = [&](double share) {
+    return static_cast<int>(share * rope.dim / 2) < rope.pairs;
+  };
   float share = 2.0f * static_cast<float>(rope.pairs) / static_cast<float>(rope.dim);
-  while (static_cast<int>(static_cast<double>(share) * rope.dim / 2) < rope.pairs)
-    share = std::nextafter(share, 2.0f);
+  while (falls_short(share) || falls_short(shortest(share))) share = std::nextafter(share, 2.0f);
   return shortest(share);
 }
 

@@ -72,6 +72,7 @@ class Planner {
   Status check_llamacpp() {
     const std::string form = "llama.cpp's";
     const model::Spec& decoder = stored_.decoder;
+    if (decoder.family == model::Family::kGemma4) return refused(form, "Gemma 4's draft layers");
     if (stored_.markov_head == MarkovHead::kGated || stored_.markov_head == MarkovHead::kRnn)
       return refused(form,
                      fmt::format("the {} Markov head", markov_head_name(stored_.markov_head)));

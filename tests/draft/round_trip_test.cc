@@ -63,6 +63,18 @@ std::vector<std::pair<std::string, DrafterConfig>> all_configs() {
   });
   add("divisors", small_config(),
       [](DrafterConfig& c) { c.decoder.kinds[0].rope.frequency_divisors.assign(16, 1.5); });
+  add("gemma4", small_gemma4(), [](DrafterConfig&) {});
+  add("gemma4_own_values", small_gemma4(), [](DrafterConfig& c) {
+    c.decoder.kinds[0].values_are_keys = false;
+    c.decoder.kinds[0].rope.pairs = 0;
+    c.decoder.logit_softcap = 0;
+  });
+  add("gemma4_eagle3", small_eagle3(), [](DrafterConfig& c) {
+    c.decoder = small_gemma4().decoder;
+    c.decoder.architecture = "Gemma4Eagle3Model";
+    c.decoder.layers = 1;
+    c.decoder.pairs_embedding = true;
+  });
   return all;
 }
 
@@ -92,7 +104,7 @@ TEST(RoundTrip, FixturesThroughOwnForm) {
     expect_same_config(opened(own).config(), opened(entry.path() / "draft").config());
     ++seen;
   }
-  EXPECT_GE(seen, 5);
+  EXPECT_GE(seen, 7);
 }
 
 TEST(RoundTrip, HalfPrecisionDirectories) {

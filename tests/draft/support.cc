@@ -60,6 +60,21 @@ DrafterConfig small_eagle3() {
   return c;
 }
 
+DrafterConfig small_gemma4() {
+  DrafterConfig c = small_config();
+  model::Spec& s = c.decoder;
+  s.family = model::Family::kGemma4;
+  s.architecture = "Gemma4DSparkModel";
+  s.activation = model::Activation::kGeluTanh;
+  s.value_norm = s.sandwich_norms = s.scaled_embedding = true;
+  s.logit_softcap = 30;
+  s.kinds[0].scale = 1;
+  s.kinds[0].kv_heads = 1;
+  s.kinds[0].values_are_keys = true;
+  s.kinds[0].rope.pairs = 5;
+  return c;
+}
+
 void write_own(const std::filesystem::path& path, const DrafterConfig& config, Content content) {
   formats::GgufWriter writer(path);
   set_dspark_keys(config, writer);
@@ -107,7 +122,9 @@ void expect_same_config(const DrafterConfig& a, const DrafterConfig& b) {
   EXPECT_EQ(a.d2t, b.d2t);
   EXPECT_EQ(a.decoder.pairs_embedding, b.decoder.pairs_embedding);
   EXPECT_EQ(a.decoder.interleaved_rope, b.decoder.interleaved_rope);
+  EXPECT_EQ(a.decoder.family, b.decoder.family);
   EXPECT_EQ(a.decoder.kinds[0].rope.dim, b.decoder.kinds[0].rope.dim);
+  EXPECT_EQ(a.decoder.kinds[0].rope.pairs, b.decoder.kinds[0].rope.pairs);
   EXPECT_EQ(a.decoder.kinds[0].rope.frequency_divisors, b.decoder.kinds[0].rope.frequency_divisors);
 }
 

@@ -20,6 +20,7 @@ DrafterFile opened(const std::filesystem::path& path);
 // confidence, everything f32.
 DrafterConfig small_config();
 DrafterConfig small_eagle3();  // 5 taps
+DrafterConfig small_gemma4();
 
 // Our own form of a config, with weights that depend on the tensor and the place alone.
 struct Content {

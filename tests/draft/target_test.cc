@@ -184,6 +184,11 @@ TEST_F(WithTarget, LlamaCppRefusesByName) {
           [](DrafterConfig& c) { c.markov_head = MarkovHead::kRnn; });
   refused("no place for a confidence head that does not read the Markov head",
           [](DrafterConfig& c) { c.confidence_with_markov = false; });
+  refused("no place for Gemma 4's draft layers", [](DrafterConfig& c) {
+    const int vocab = c.decoder.vocab;
+    c.decoder = small_gemma4().decoder;
+    c.decoder.vocab = vocab;
+  });
   refused("no place for biases of the attention",
           [](DrafterConfig& c) { c.decoder.qkv_bias = c.decoder.output_bias = true; });
   const auto eagle3 = [](DrafterConfig& c) {
