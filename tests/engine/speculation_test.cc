@@ -227,7 +227,7 @@ TEST(Speculation, TextIsThatOfPlainDecoding) {
   const auto plain = run_all(*make_engine(model, plain_options), requests, 32);
   Oracle::Answers answers;
   for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
-  const unsigned trials = testing::nightly() ? 224 : dspark::testing::kSanitized ? 8 : 32;
+  const unsigned trials = testing::nightly() ? 224 : dspark::testing::kSanitized ? 8 : 24;
   int64_t cycles = 0, drafted = 0, accepted = 0;
   for (unsigned number = 0; number < trials; ++number) {
     const Trial trial = trial_of(number, answers);
