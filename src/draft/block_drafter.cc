@@ -20,8 +20,9 @@ BlockDrafter::BlockDrafter(std::unique_ptr<DrafterModel> model, const Place& pla
                place.first_layer),
       hidden_(static_cast<size_t>(place.requests) * static_cast<size_t>(model_->config.slots()) *
               static_cast<size_t>(model_->decoder.spec.hidden)) {
-  for (int t = 0; t < place.pool->threads(); ++t)
-    scratch_.push_back({SequentialHeads(*model_, *place.kernels), SlotRow(model_->config)});
+  for (int t = 0; t < place.pool->threads(); ++t) heads_.emplace_back(*model_, *place.kernels);
+  for (int i = 0; i < place.requests * model_->config.slots(); ++i)
+    slots_.push_back({SlotRow(model_->config)});
 }
 
 void BlockDrafter::absorb(std::span<const ContextRows> rows) {
@@ -35,10 +36,18 @@ void BlockDrafter::draft(std::span<const BlockRequest> requests) {
   for (const BlockRequest& request : requests) context_.push_back(request.context);
   absorb(context_);
   run_block(requests);
+  // Candidates of all slots are chosen side by side, then each request's slots drawn in order.
+  const int threads = place_.pool->threads();
   place_.pool->run([&](int thread) {
+    for (size_t i = static_cast<size_t>(thread); i < logit_rows_.size();
+         i += static_cast<size_t>(threads)) {
+      const bool computed = forward_.row_ok(logit_rows_[i]);
+      slots_[i].sound = computed && slots_[i].row.start(forward_.logits(static_cast<int>(i)));
+    }
+    place_.pool->barrier();
     for (size_t r = static_cast<size_t>(thread); r < requests.size();
-         r += static_cast<size_t>(place_.pool->threads()))
-      draw_slots(requests[r], static_cast<int>(r), scratch_[static_cast<size_t>(thread)]);
+         r += static_cast<size_t>(threads))
+      draw_slots(requests[r], static_cast<int>(r), heads_[static_cast<size_t>(thread)]);
   });
 }
 
@@ -70,29 +79,29 @@ std::span<const float> BlockDrafter::base_logits(int request, int slot) const {
   return forward_.logits(static_cast<int>(first_logit(request)) + slot);
 }
 
-void BlockDrafter::draw_slots(const BlockRequest& request, int index, Scratch& scratch) {
+void BlockDrafter::draw_slots(const BlockRequest& request, int index, SequentialHeads& heads) {
   Block& out = *request.out;
   out.clear();
   AssumedDrafts assumed(*request.sampler, out.ids);
-  scratch.heads.start();
+  heads.start();
   int32_t previous = request.tokens.back();
-  for (int slot = 0; slot < request.slots; ++slot) {
-    const int row = logit_rows_[first_logit(index) + static_cast<size_t>(slot)];
-    if (!forward_.row_ok(row) || !scratch.row.start(base_logits(index, slot))) {
-      out.fault = fmt::format("slot {}: a value is not finite", slot);
+  for (int s = 0; s < request.slots; ++s) {
+    Slot& slot = slots_[first_logit(index) + static_cast<size_t>(s)];
+    if (!slot.sound) {
+      out.fault = fmt::format("slot {}: a value is not finite", s);
       return;
     }
-    scratch.heads.step(hidden_of(index, slot), previous);
+    heads.step(hidden_of(index, s), previous);
     if (has_confidence()) {
-      if (!std::isfinite(scratch.heads.confidence_logit())) {
-        out.fault = fmt::format("slot {}: the confidence is not finite", slot);
+      if (!std::isfinite(heads.confidence_logit())) {
+        out.fault = fmt::format("slot {}: the confidence is not finite", s);
         return;
       }
-      out.confidence.push_back(scratch.heads.confidence_logit());
+      out.confidence.push_back(heads.confidence_logit());
     }
-    scratch.heads.correct(scratch.row.indices(), scratch.row.logits());
-    if (const Status drawn = scratch.row.draw(request, slot); !drawn.ok()) {
-      out.fault = fmt::format("slot {}: {}", slot, drawn.message());
+    heads.correct(slot.row.indices(), slot.row.logits());
+    if (const Status drawn = slot.row.draw(request, s); !drawn.ok()) {
+      out.fault = fmt::format("slot {}: {}", s, drawn.message());
       return;
     }
     previous = out.ids.back();

@@ -32,20 +32,22 @@ class BlockDrafter : public Drafter {
   const DrafterModel& model() const { return *model_; }
 
  private:
-  struct Scratch {  // of a thread
-    SequentialHeads heads;
+  // A slot of a call: its candidates, and whether its values are numbers.
+  struct Slot {
     SlotRow row;
+    bool sound = false;
   };
   void run_block(std::span<const BlockRequest> requests);
-  void draw_slots(const BlockRequest& request, int request_index, Scratch& scratch);
+  void draw_slots(const BlockRequest& request, int request_index, SequentialHeads& heads);
   size_t first_logit(int request) const { return first_logit_[static_cast<size_t>(request)]; }
 
   std::unique_ptr<DrafterModel> model_;
   Place place_;
   model::Forward forward_;
-  std::vector<Scratch> scratch_;     // by thread
-  std::vector<float> hidden_;        // [slots of all requests, hidden]
-  std::vector<size_t> first_logit_;  // by request: its first slot among all
+  std::vector<SequentialHeads> heads_;  // by thread
+  std::vector<Slot> slots_;             // of all requests of a call
+  std::vector<float> hidden_;           // [slots of all requests, hidden]
+  std::vector<size_t> first_logit_;     // by request: its first slot among all
   // A call's rows.
   std::vector<model::Segment> segments_;
   std::vector<int32_t> tokens_, logit_rows_;

@@ -80,7 +80,8 @@ Result<nlohmann::json> read_keys(const formats::GgufFile& file) {
     return fail("{}: key dspark.version: {}, expected {}: this program is too old for the file",
                 file.name(), version, kDsparkVersion);
   DSPARK_TRY(const std::string architecture, file.string("dspark.architecture"));
-  nlohmann::json json = {{"architectures", {architecture}}};
+  // What every drafter has alike is not stored, and not left to a family's default.
+  nlohmann::json json = {{"architectures", {architecture}}, {"tie_word_embeddings", false}};
   for (const auto& [key, value] : file.metadata()) {
     if (!key.starts_with(kPrefix)) continue;
     const std::string name = key.substr(kPrefix.size());

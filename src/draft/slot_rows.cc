@@ -1,5 +1,7 @@
 #include "draft/slot_rows.h"
 
+#include <emmintrin.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -23,23 +25,26 @@ bool TopCandidates::select(std::span<const float> logits, int k, std::vector<int
   indices.clear();
   const auto wanted = static_cast<size_t>(k);
   block_largest_.clear();
-  float sum = 0;
+  __m128 zero = _mm_setzero_ps();  // stays 0 but for NaN and infinities
   for (size_t begin = 0; begin < logits.size(); begin += kSpan) {
     const size_t end = std::min(begin + kSpan, logits.size());
-    float lanes[8], sums[8] = {};
-    std::fill_n(lanes, 8, logits[begin]);
+    __m128 most = _mm_set1_ps(logits[begin]);
     size_t i = begin;
-    for (; i + 8 <= end; i += 8)
-      for (size_t lane = 0; lane < 8; ++lane) {
-        const float v = logits[i + lane];
-        lanes[lane] = v > lanes[lane] ? v : lanes[lane];
-        sums[lane] += v - v;  // NaN from NaN and from infinity
-      }
-    for (; i < end; ++i) lanes[0] = std::max(lanes[0], logits[i]), sums[0] += logits[i] - logits[i];
-    block_largest_.push_back(*std::max_element(lanes, lanes + 8));
-    for (const float s : sums) sum += s;
+    for (; i + 4 <= end; i += 4) {
+      const __m128 v = _mm_loadu_ps(logits.data() + i);
+      most = _mm_max_ps(most, v);
+      zero = _mm_add_ps(zero, _mm_sub_ps(v, v));
+    }
+    for (; i < end; ++i) {
+      const __m128 v = _mm_set1_ps(logits[i]);
+      most = _mm_max_ps(most, v);
+      zero = _mm_add_ps(zero, _mm_sub_ps(v, v));
+    }
+    float lanes[4];
+    _mm_storeu_ps(lanes, most);
+    block_largest_.push_back(*std::max_element(lanes, lanes + 4));
   }
-  if (std::isnan(sum)) return false;
+  if (_mm_movemask_ps(_mm_cmpunord_ps(zero, zero)) != 0) return false;
   if (logits.size() <= wanted) {
     for (size_t i = 0; i < logits.size(); ++i) indices.push_back(static_cast<int32_t>(i));
     return true;
@@ -70,8 +75,10 @@ bool TopCandidates::select(std::span<const float> logits, int k, std::vector<int
 
 bool SlotRow::start(std::span<const float> base) {
   indices_.clear();
-  logits_.assign(base.begin(), base.end());
-  if (config_.candidates == 0) return true;
+  if (config_.candidates == 0) {
+    logits_.assign(base.begin(), base.end());
+    return true;
+  }
   if (!top_.select(base, config_.candidates, indices_)) return false;
   logits_.resize(indices_.size());
   for (size_t i = 0; i < indices_.size(); ++i) logits_[i] = base[static_cast<size_t>(indices_[i])];

@@ -2,24 +2,9 @@
 // commit.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "allocations.h"
 #include "engine/support.h"
 #include "sanitized.h"
-
-namespace {
-std::atomic<int64_t> allocations = 0;
-}  // namespace
-
-void* operator new(size_t bytes) {
-  ++allocations;
-  if (void* p = std::malloc(bytes)) return p;
-  throw std::bad_alloc();
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 namespace dspark::engine {
 namespace {
@@ -36,14 +21,14 @@ void expect_none(const Options& options, float temperature, const char* what) {
     ASSERT_TRUE(engine->submit(request, {}).ok());
   }
   for (int step = 0; step < 30; ++step) engine->step();
-  const int64_t before = allocations;
+  const int64_t before = dspark::testing::allocations;
   for (int step = 0; step < 30; ++step) engine->step();
-  EXPECT_EQ(allocations - before, 0) << what;
+  EXPECT_EQ(dspark::testing::allocations - before, 0) << what;
   ASSERT_FALSE(engine->idle()) << what;
 }
 
 TEST(Allocation, StepsTakeNone) {
-  if (dspark::testing::kSanitized) GTEST_SKIP() << "a sanitizer has its own allocator";
+  if (dspark::testing::kSanitized) GTEST_SKIP() << "not counted under a sanitizer";
   Options options;
   options.max_running = 6;
   options.cache_bytes = size_t{16} << 20;

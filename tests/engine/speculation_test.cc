@@ -195,7 +195,8 @@ Trial trial_of(unsigned number, const Oracle::Answers& answers) {
       o.drafter = testing::tiny_drafter("--eagle3 --type q8_0 --block 4" + seed);
       break;
   }
-  o.isa = dspark::testing::kSanitized ? pick("auto", "avx2") : pick("auto", "auto", "avx2", "ref");
+  o.isa = dspark::testing::kSanitized ? pick("auto", "avx2")
+                                      : pick("auto", "auto", "auto", "avx2", "avx2", "ref");
   if (compute::kernels(o.isa) == nullptr) o.isa = "auto";
   o.threads = pick(1, 2, 3);
   trial.concurrency = pick(1, 4, 32);
@@ -218,13 +219,15 @@ Trial trial_of(unsigned number, const Oracle::Answers& answers) {
 
 TEST(Speculation, TextIsThatOfPlainDecoding) {
   const auto model = testing::tiny_model();
-  const std::vector<Request> requests = requests_of(testing::nightly() ? 48 : 24);
+  const std::vector<Request> requests = requests_of(testing::nightly()            ? 48
+                                                    : dspark::testing::kSanitized ? 10
+                                                                                  : 24);
   Options plain_options;
   plain_options.max_running = 32;
   const auto plain = run_all(*make_engine(model, plain_options), requests, 32);
   Oracle::Answers answers;
   for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
-  const unsigned trials = testing::nightly() ? 224 : dspark::testing::kSanitized ? 16 : 48;
+  const unsigned trials = testing::nightly() ? 224 : dspark::testing::kSanitized ? 8 : 24;
   int64_t cycles = 0, drafted = 0, accepted = 0;
   for (unsigned number = 0; number < trials; ++number) {
     const Trial trial = trial_of(number, answers);

@@ -2,31 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <new>
 #include <random>
 
+#include "allocations.h"
 #include "lossless/toy.h"
 #include "sanitized.h"
 
-namespace {
-std::atomic<int64_t> allocations = 0;
-}
-
-// Not inlined: the compiler would take malloc and free for a mismatch with new and delete.
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  ++allocations;
-  if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-
 namespace dspark::verify::testing {
 namespace {
+
+using dspark::testing::allocations;
 
 constexpr int kRequests = 64, kSlots = 7, kVocab = 49152;
 
