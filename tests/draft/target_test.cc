@@ -94,6 +94,31 @@ TEST_F(WithTarget, ADraftVocabularyIsExpandedForDeepSpec) {
   }
 }
 
+TEST_F(WithTarget, AVocabularyCanBeCutToADraftVocabulary) {
+  write_own(in_, config());
+  expect_converted(in_, out_, {.draft_ids = {511, 100, 3, 200, 100}});
+  const DrafterFile whole = opened(in_), cut = opened(out_);
+  EXPECT_EQ(cut.config().d2t, with_draft_vocabulary().d2t);
+  for (const char* name : {"lm_head.weight", "markov_head.markov_w2.weight"}) {
+    const auto all = values_of(*whole.find(name)), some = values_of(*cut.find(name));
+    const auto width = static_cast<size_t>(cut.find(name)->columns());
+    ASSERT_EQ(some.size(), 4 * width);
+    for (size_t row = 0; row < 4; ++row) {
+      const auto id = static_cast<size_t>(cut.config().d2t[row]);
+      EXPECT_TRUE(std::equal(&all[id * width], &all[id * width] + width, &some[row * width]))
+          << name << ' ' << id;
+    }
+  }
+  EXPECT_EQ(cut.find("markov_head.markov_w1.weight")->shape, (std::vector<int64_t>{512, 32}));
+  // Again, to a part of it; and not to more.
+  expect_converted(out_, back_, {.draft_ids = {3, 511}});
+  EXPECT_EQ(opened(back_).config().d2t, (std::vector<int32_t>{3, 511}));
+  expect_error(converted(out_, back_, {.draft_ids = {3, 4}}), "token 4 is none that it drafts");
+  expect_error(converted(in_, back_, {.draft_ids = {512}}), "token 512 is none that it drafts");
+  expect_error(converted(in_, folder_, {.layout = Layout::kDeepSpec, .draft_ids = {3}}),
+               "no place for a draft vocabulary");
+}
+
 TEST_F(WithTarget, QuantisedBecomesBf16ForDeepSpec) {
   write_own(in_, config(), {.type = DType::kQ8_0});
   expect_converted(in_, folder_, {.layout = Layout::kDeepSpec});
