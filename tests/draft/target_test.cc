@@ -177,6 +177,22 @@ TEST_F(WithTarget, LlamaCppHoldsADraftVocabularyWithItsHead) {
   EXPECT_EQ(opened(out_).find("lm_head.weight")->shape, (std::vector<int64_t>{4, 64}));
 }
 
+TEST_F(WithTarget, LlamaCppGetsLlama3sScalingAsDivisors) {
+  DrafterConfig c = config();
+  model::Rope& rope = c.decoder.kinds[0].rope;
+  rope.scaling = model::RopeScaling::kLlama3;
+  rope.factor = 8;
+  rope.original_context = 128;
+  write_own(in_, c);
+  expect_converted(in_, out_, to(Layout::kLlamaCpp));
+  const model::Rope theirs = opened(out_).config().decoder.kinds[0].rope;
+  EXPECT_EQ(theirs.scaling, model::RopeScaling::kNone);
+  float amplitude = 0;
+  const auto wanted = model::rope_frequencies(rope, &amplitude),
+             found = model::rope_frequencies(theirs, &amplitude);
+  for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(found[i] / wanted[i], 1, 1e-6) << i;
+}
+
 TEST_F(WithTarget, LlamaCppPairsRowsOfEagle3) {
   DrafterConfig c = small_eagle3();
   c.decoder.vocab = c.draft_vocab = 512;
