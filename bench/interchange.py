@@ -5,12 +5,11 @@
                        --random-drafter FILE] [--out FILE.json]
 
 PREFIX is put before llama-server (empty when it is on the PATH). DIR is where the files are written, PATH the
-same folder as the peer sees it. Every case is a target in F32 as GGUF, and a full-vocabulary drafter with a
-vanilla Markov head that `dspark convert --layout llama.cpp` wrote; cache in float, greedy, whole blocks.
-llama.cpp's drafts are read from its verbose log. For the fixture, whose drafter is trained a little, they are
-held against the reference's own (tests/fixtures/.../generate.json), so that accepted lengths vary; margins
-below 1e-3 there would excuse a difference, and its smallest is 0.003. For random models, drafted and accepted
-counts and tokens are held against ours.
+same folder as the peer sees it. Every case is a target in F32 as GGUF, and a drafter that
+`dspark convert --layout llama.cpp` wrote; cache in float, greedy, whole blocks. llama.cpp's drafts are read
+from its verbose log. For the fixtures, whose drafters are trained a little so that accepted lengths vary, they
+are held against the reference's own (tests/fixtures/.../generate.json); margins below 1e-3 there would excuse a
+difference, and the smallest is 0.003. Accepted counts and tokens are held against ours in every case.
 """
 import argparse
 import json
@@ -28,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/fuzz"))
 from make_seeds import ARRAY, F32, I32, STRING, U32, gguf  # noqa: E402
 
-FIXTURE = ROOT / "tests/fixtures/qwen3_dspark_vanilla"
+FIXTURES = ROOT / "tests/fixtures"
+VANILLA, DFLASH = "qwen3_dspark_vanilla", "qwen3_dflash"
 PORT = 18094
 CANDIDATE = re.compile(r"draft candidate\s+0, pos\s+\d+:\s+(\d+) ")
 ACCEPTED = re.compile(r"accepted (\d+)/\d+ draft tokens")
@@ -55,10 +55,10 @@ def gguf_name(name):
     return f"blk.{layer}.{LAYER_NAMES[part]}.weight"
 
 
-def fixture_target(out, end_token):
-    """The fixture's target as GGUF: its weights as they are, and a vocabulary that llama.cpp can load."""
-    config = json.loads((FIXTURE / "target/config.json").read_text())
-    raw = (FIXTURE / "target/model.safetensors").read_bytes()
+def fixture_target(out, end_token, name=VANILLA):
+    """A fixture's target as GGUF: its weights as they are, and a vocabulary that llama.cpp can load."""
+    config = json.loads((FIXTURES / name / "target/config.json").read_text())
+    raw = (FIXTURES / name / "target/model.safetensors").read_bytes()
     (size,) = struct.unpack_from("<Q", raw)
     header = json.loads(raw[8:8 + size])
     tokens = byte_level_alphabet() + ["ab"]
@@ -80,11 +80,11 @@ def fixture_target(out, end_token):
             ("tokenizer.ggml.merges", ARRAY, (STRING, ["a b"])),
             ("tokenizer.ggml.eos_token_id", U32, end_token)]
     table, data = [], b""
-    for name, entry in header.items():
-        if name == "__metadata__":
+    for tensor, entry in header.items():
+        if tensor == "__metadata__":
             continue
         begin, end = entry["data_offsets"]
-        table.append((gguf_name(name), tuple(reversed(entry["shape"])), 0, len(data)))
+        table.append((gguf_name(tensor), tuple(reversed(entry["shape"])), 0, len(data)))
         data += raw[8 + size + begin:8 + size + end]
         data += b"\0" * (-len(data) % 32)
     out.write_bytes(gguf(keys, table, data))
@@ -193,19 +193,25 @@ def compare(name, theirs, mine, wanted):
     return row
 
 
-def fixture_case(args):
+def fixture_case(args, name, ids=None):
+    """ids: a draft vocabulary that the drafter is cut to; the reference has no drafts of such a one."""
     folder = pathlib.Path(args.folder)
-    runs = [run for run in json.loads((FIXTURE / "generate.json").read_text())["runs"]
+    runs = [run for run in json.loads((FIXTURES / name / "generate.json").read_text())["runs"]
             if run["label"].startswith("greedy_")]
+    block = json.loads((FIXTURES / name / "draft/config.json").read_text())["block_size"]
     used = {token for run in runs for token in run["output_ids"]}
-    fixture_target(folder / "target.gguf", max(set(range(512)) - used))
-    convert(args, FIXTURE / "draft", folder / "drafter.gguf", "--layout", "llama.cpp", "--target",
-            folder / "target.gguf")
+    fixture_target(folder / "target.gguf", max(set(range(512)) - used), name)
+    cut = []
+    if ids:
+        (folder / "ids.json").write_text(json.dumps(ids))
+        cut = ["--draft-vocab", folder / "ids.json"]
+    convert(args, FIXTURES / name / "draft", folder / "drafter.gguf", "--layout", "llama.cpp", "--target",
+            folder / "target.gguf", *cut)
     prompts, tokens = [run["prompt_ids"] for run in runs], runs[0]["max_new_tokens"]
-    theirs = llama_cpp(args, "target.gguf", "drafter.gguf", 7, prompts, tokens)
+    theirs = llama_cpp(args, "target.gguf", "drafter.gguf", block, prompts, tokens)
     mine = ours(args, "target.gguf", "drafter.gguf", prompts, tokens)
-    wanted = [[cycle["draft_tokens"] for cycle in run["cycles"]] for run in runs]
-    row = compare("fixture qwen3_dspark_vanilla", theirs, mine, wanted)
+    wanted = None if ids else [[cycle["draft_tokens"] for cycle in run["cycles"]] for run in runs]
+    row = compare(f"fixture {name}" + (f", {len(ids)} tokens drafted" if ids else ""), theirs, mine, wanted)
     row["reads_back"] = check_reads_back(args, "drafter.gguf", "target.gguf")
     return row
 
@@ -236,7 +242,8 @@ def main():
     parser.add_argument("--random-drafter", default=str(build / "random_drafter"))
     parser.add_argument("--out")
     args = parser.parse_args()
-    rows = [fixture_case(args), random_case(args)]
+    rows = [fixture_case(args, VANILLA), fixture_case(args, VANILLA, list(range(0, 512, 2))),
+            fixture_case(args, DFLASH), random_case(args)]
     for row in rows:
         print(json.dumps(row))
     if args.out:

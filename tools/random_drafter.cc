@@ -24,7 +24,7 @@ struct Arguments {
   int64_t ffn = 0, mask = -1;
   std::string markov = "vanilla", spread = "even", type = "q8_0", head, markov_type;
   std::vector<int> taps;
-  bool confidence = false, eagle3 = false, masks_only = false;
+  bool confidence = false, eagle3 = false, masks_only = false, no_qk_norm = false;
   uint64_t seed = 0;
 };
 
@@ -55,22 +55,31 @@ std::vector<int32_t> draft_ids(int64_t count, int64_t vocab, bool even) {
   return ids;
 }
 
+// Qwen3's layers in the target's sizes.
+model::Spec draft_layers(const model::Spec& target, const Arguments& a) {
+  model::Spec spec;
+  spec.family = model::Family::kQwen3;
+  spec.layers = a.eagle3 ? 1 : a.layers;
+  spec.hidden = target.hidden;
+  spec.ffn = a.ffn > 0 ? static_cast<int>(a.ffn) : target.ffn;
+  spec.heads = target.heads;
+  spec.kinds[0].kv_heads = target.kinds[0].kv_heads;
+  spec.kinds[0].head_dim = spec.kinds[0].rope.dim = target.kinds[0].head_dim;
+  spec.kinds[0].rope.theta = target.kinds[0].rope.theta;
+  spec.vocab = target.vocab;
+  spec.context = target.context;
+  spec.norm_eps = target.norm_eps;
+  spec.qk_norm = !a.no_qk_norm;
+  spec.pairs_embedding = a.eagle3;
+  return spec;
+}
+
 Result<DrafterConfig> config_for(const Arguments& a) {
   DSPARK_TRY(const auto file, model::WeightFile::open(a.target));
   const model::Spec& target = file.spec();
   DrafterConfig c;
   c.kind = a.eagle3 ? draft::Kind::kEagle3 : draft::Kind::kBlock;
-  c.decoder = target;
-  c.decoder.family = model::Family::kQwen3;
-  c.decoder.layers = a.eagle3 ? 1 : a.layers;
-  if (a.ffn > 0) c.decoder.ffn = static_cast<int>(a.ffn);
-  c.decoder.qkv_bias = c.decoder.output_bias = false;
-  c.decoder.qk_norm = true;
-  c.decoder.tied_head = c.decoder.interleaved_rope = false;
-  c.decoder.pairs_embedding = a.eagle3;
-  c.decoder.kinds[0].rope.dim = c.decoder.kinds[0].head_dim;
-  c.decoder.kinds[0].rope.scaling = model::RopeScaling::kNone;
-  c.decoder.kinds[0].rope.frequency_divisors.clear();
+  c.decoder = draft_layers(target, a);
   if (auto tokens = tokenizer::Tokenizer::open(a.target); tokens.ok())
     c.tokenizer_fingerprint = tokens->fingerprint();
   c.target_layers = target.layers;
@@ -175,6 +184,8 @@ int run(int argc, char** argv) {
   app.add_option("--head", a.head, "Type of an output head of its own; without: the target's")
       ->check(type);
   app.add_flag("--eagle3", a.eagle3, "An Eagle3 drafter");
+  app.add_flag("--no-qk-norm", a.no_qk_norm,
+               "Queries and keys as they are, as in llama.cpp's Eagle3");
   app.add_option("--seed", a.seed, "The same seed gives the same file")->capture_default_str();
   try {
     app.parse(argc, argv);

@@ -1,6 +1,8 @@
 // dspark convert: a drafter's checkpoint from one form into another, and to another weight type.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <memory>
 #include <thread>
 
@@ -24,12 +26,13 @@ biases and the confidence head stay f32 in GGUF files. OUT appears when it is co
 Examples:
   dspark convert checkpoints/step_latest drafter.gguf --target smollm2-135m
   dspark convert drafter.gguf small.gguf --type q8_0 --head-type q4_0 --share
+  dspark convert drafter.gguf frequent.gguf --draft-vocab frequent.json --head-type q4_0
   dspark convert drafter.gguf for-llama.cpp.gguf --layout llama.cpp --target model.gguf
   dspark convert drafter.gguf checkpoint --layout deepspec --target model.gguf
 )";
 
 struct ConvertArguments {
-  std::string in, out, layout, type, head_type, markov_type, target;
+  std::string in, out, layout, type, head_type, markov_type, target, draft_vocab;
   bool share = false;
   int candidates = -1, threads = 0;
 };
@@ -53,6 +56,25 @@ Result<Target> open_target(const std::string& given) {
   return target;
 }
 
+// Lines of ids and JSON's arrays alike.
+Result<std::vector<int32_t>> read_ids(const std::string& path) {
+  DSPARK_TRY(const std::string text, read_file(path, size_t{64} << 20));
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (std::isspace(static_cast<unsigned char>(text[i])) || text[i] == ',' || text[i] == '[' ||
+        text[i] == ']')
+      continue;
+    int32_t id = 0;
+    const auto [end, error] = std::from_chars(text.data() + i, text.data() + text.size(), id);
+    if (error != std::errc())
+      return fail("{}: byte {}: expected token ids, with blanks or commas between them", path, i);
+    ids.push_back(id);
+    i = static_cast<size_t>(end - text.data()) - 1;
+  }
+  if (ids.empty()) return fail("{}: expected token ids, found none", path);
+  return ids;
+}
+
 draft::Layout layout_of(const ConvertArguments& arguments) {
   if (arguments.layout == "llama.cpp") return draft::Layout::kLlamaCpp;
   if (arguments.layout == "deepspec") return draft::Layout::kDeepSpec;
@@ -72,6 +94,9 @@ Status convert(const ConvertArguments& arguments) {
   options.head_type = type(arguments.head_type);
   options.markov_type = type(arguments.markov_type);
   options.share = arguments.share;
+  if (!arguments.draft_vocab.empty()) {
+    DSPARK_TRY(options.draft_ids, read_ids(arguments.draft_vocab));
+  }
   if (arguments.candidates >= 0) options.candidates = arguments.candidates;
   Target target;
   if (!arguments.target.empty()) {
@@ -119,6 +144,9 @@ Command add_convert(CLI::App& program) {
       app->add_option("--markov-type", a.markov_type, "Type of the Markov head, where another"),
       weight_types());
   app->add_flag("--share", a.share, "Leave embedding and output head out: the target's serve");
+  app->add_option("--draft-vocab", a.draft_vocab,
+                  "Draft these tokens only: a file of ids, one a line or a JSON array")
+      ->type_name("FILE");
   app->add_option("--candidates", a.candidates,
                   "Tokens of a slot that the Markov head corrects, 0: the program's default "
                   "(default: as in IN)")

@@ -22,8 +22,10 @@ struct WriteOptions {
   Layout layout = Layout::kDspark;
   // Of the matrices; empty: as stored. The output head's and the Markov head's may be others.
   std::optional<DType> type = {}, head_type = {}, markov_type = {};
-  bool share = false;                  // embedding and head are left out: the target's serve
-  std::optional<int> candidates = {};  // DrafterConfig::candidates; empty: as stored
+  bool share = false;                   // embedding and head are left out: the target's serve
+  std::vector<int32_t> draft_ids = {};  // the draft vocabulary to be, of tokens it drafts; empty:
+                                        // as stored
+  std::optional<int> candidates = {};   // DrafterConfig::candidates; empty: as stored
 
   // The target: checked against the drafter, and asked for what the form needs and the drafter
   // leaves to it. May be nullptr.

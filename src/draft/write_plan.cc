@@ -1,7 +1,6 @@
 #include "draft/write_plan.h"
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 
 #include "draft/config_json.h"
@@ -21,9 +20,9 @@ class Planner {
 
   Result<WritePlan> plan() {
     plan_.config = stored_;
-    if (options_.candidates)
-      plan_.config.candidates = std::min(*options_.candidates, stored_.draft_vocab);
+    if (options_.candidates) plan_.config.candidates = *options_.candidates;
     DSPARK_RETURN_IF_ERROR(look_at_target());
+    DSPARK_RETURN_IF_ERROR(choose_vocabulary());
     DSPARK_RETURN_IF_ERROR(check_layout());
     DrafterConfig& config = plan_.config;
     if (options_.layout == Layout::kDeepSpec) {
@@ -56,6 +55,24 @@ class Planner {
     plan_.config.target_layers = target.layers;
     if (stored_.tokenizer_fingerprint.empty())
       plan_.config.tokenizer_fingerprint = options_.target_fingerprint;
+    return {};
+  }
+
+  Status choose_vocabulary() {
+    DrafterConfig& config = plan_.config;
+    if (!options_.draft_ids.empty()) {
+      config.d2t = options_.draft_ids;
+      std::sort(config.d2t.begin(), config.d2t.end());
+      config.d2t.erase(std::unique(config.d2t.begin(), config.d2t.end()), config.d2t.end());
+      const std::vector<int32_t>& from = stored_.d2t;
+      for (const int32_t id : config.d2t)
+        if (id < 0 || id >= config.decoder.vocab ||
+            (!from.empty() && !std::binary_search(from.begin(), from.end(), id)))
+          return fail("{}: token {} is none that it drafts", stored_.name, id);
+      config.draft_vocab = static_cast<int>(config.d2t.size());
+      if (config.draft_vocab == config.decoder.vocab) config.d2t.clear();
+    }
+    config.candidates = std::min(config.candidates, config.draft_vocab);
     return {};
   }
 
@@ -113,6 +130,7 @@ class Planner {
           "{}: it does not say how many layers its target has, as DeepSpec's form must: "
           "name the target with --target",
           stored_.name);
+    if (!options_.draft_ids.empty()) return refused(form, "a draft vocabulary");
     if (options_.share)
       return fail("{}: DeepSpec's form holds embedding and head: they can't be left out",
                   stored_.name);
@@ -172,25 +190,18 @@ class Planner {
     PlannedTensor planned;
     planned.name = options_.layout == Layout::kDeepSpec ? slot.name : slot.gguf_name;
     planned.shape = slot.shape;
-    DType stored = own != nullptr ? own->type : DType::kF32;
-    const bool expands = plan_.config.draft_vocab != stored_.draft_vocab;
-    if (slot.name == "lm_head.weight" && (own == nullptr || expands)) {
-      DSPARK_TRY(const bool there, add_head_rows(own, planned));
-      if (!there) return {};
-      if (own == nullptr) stored = planned.rows[0].tensor->type;
-    } else if (slot.name == "embed_tokens.weight" && own == nullptr) {
+    if (slot.name == "lm_head.weight" || slot.name == "markov_head.markov_w2.weight") {
+      if (own == nullptr && head_stays_away()) return {};
+      DSPARK_RETURN_IF_ERROR(add_draft_rows(own, slot.optional, planned));
+    } else if (own == nullptr) {  // the embedding
       if (options_.layout != Layout::kDeepSpec) return {};
-      DSPARK_TRY(const TensorView* from, of_target(model::Part::kEmbedding));
-      for (int64_t row = 0; row < slot.shape[0]; ++row) planned.rows.push_back({from, row});
-      stored = from->type;
-    } else if (slot.name == "markov_head.markov_w2.weight" && expands) {
-      planned.rows.resize(static_cast<size_t>(slot.shape[0]));
-      for (int32_t row = 0; row < stored_.draft_vocab; ++row)
-        planned.rows[static_cast<size_t>(stored_.d2t[static_cast<size_t>(row)])] = {own, row};
+      DSPARK_TRY(own, of_target(model::Part::kEmbedding));
+      for (int64_t row = 0; row < slot.shape[0]; ++row) planned.rows.push_back({own, row});
     } else {
       add_own_rows(*own, planned);
     }
-    planned.type = type_for(slot, stored);
+    const TensorView* first = own != nullptr ? own : planned.rows[0].tensor;
+    planned.type = type_for(slot, first->type);
     plan_.tensors.push_back(std::move(planned));
     return {};
   }
@@ -212,21 +223,30 @@ class Planner {
     }
   }
 
-  // The head where it is not simply the drafter's: a draft vocabulary's rows among the target's, or
-  // the target's alone. False when the form leaves it out.
-  Result<bool> add_head_rows(const TensorView* own, PlannedTensor& planned) {
-    const bool whole = options_.layout == Layout::kDeepSpec;
-    const bool some = options_.layout == Layout::kLlamaCpp && !stored_.d2t.empty();
-    if (!whole && !some) return false;
-    DSPARK_TRY(const TensorView* from, of_target(model::Part::kHead));
-    if (some) {
-      for (const int32_t id : stored_.d2t) planned.rows.push_back({from, id});
-      return true;
+  // Whether a form without a head of its own can say so: llama.cpp then takes the target's whole.
+  bool head_stays_away() const {
+    return options_.layout == Layout::kDspark ||
+           (options_.layout == Layout::kLlamaCpp && plan_.config.d2t.empty());
+  }
+
+  // Row by row of the draft vocabulary that is written: the drafter's own where it drafts the
+  // token; else, of the head, the target's, and of w2 zeros.
+  Status add_draft_rows(const TensorView* own, bool is_head, PlannedTensor& planned) {
+    const std::vector<int32_t>&d2t = plan_.config.d2t, &from = stored_.d2t;
+    for (int32_t row = 0; row < plan_.config.draft_vocab; ++row) {
+      const int32_t id = d2t.empty() ? row : d2t[static_cast<size_t>(row)];
+      const auto at = std::lower_bound(from.begin(), from.end(), id);
+      const bool drafts = from.empty() || (at != from.end() && *at == id);
+      if (own != nullptr && drafts) {
+        planned.rows.push_back({own, from.empty() ? id : at - from.begin()});
+      } else if (is_head) {
+        DSPARK_TRY(const TensorView* target, of_target(model::Part::kHead));
+        planned.rows.push_back({target, id});
+      } else {
+        planned.rows.emplace_back();
+      }
     }
-    for (int64_t row = 0; row < stored_.decoder.vocab; ++row) planned.rows.push_back({from, row});
-    for (size_t row = 0; own != nullptr && row < stored_.d2t.size(); ++row)
-      planned.rows[static_cast<size_t>(stored_.d2t[row])] = {own, static_cast<int64_t>(row)};
-    return true;
+    return {};
   }
 
   const DrafterFile& drafter_;
@@ -252,37 +272,6 @@ size_t WritePlan::bytes() const {
 
 Result<WritePlan> plan_write(const DrafterFile& drafter, const WriteOptions& options) {
   return Planner(drafter, options).plan();
-}
-
-Status convert_rows(const DrafterFile& drafter, const PlannedTensor& tensor, int64_t begin,
-                    int64_t end, ThreadPool& pool, uint8_t* out) {
-  const size_t row_bytes = tensor.row_bytes();
-  const auto columns = static_cast<size_t>(tensor.columns());
-  std::atomic<bool> fits{true};
-  pool.run([&](int thread) {
-    const Range range = split_range(end - begin, pool.threads(), thread);
-    std::vector<float> values(columns);
-    for (int64_t i = range.begin; i < range.end; ++i) {
-      const RowRef& from = tensor.rows[static_cast<size_t>(begin + i)];
-      uint8_t* to = out + static_cast<size_t>(i) * row_bytes;
-      if (from.tensor == nullptr) {
-        std::fill(values.begin(), values.end(), 0.0f);
-      } else {
-        const uint8_t* stored = from.tensor->data + static_cast<size_t>(from.row) *
-                                                        dtype_bytes(from.tensor->type, columns);
-        if (from.tensor->type == tensor.type) {
-          std::copy_n(stored, row_bytes, to);
-          continue;
-        }
-        dequantise(from.tensor->type, stored, values.data(), columns);
-      }
-      if (!quantise(tensor.type, values.data(), to, columns)) fits = false;
-    }
-  });
-  if (!fits)
-    return fail("{}: tensor {}: a value is not finite, or too large for {}", drafter.config().name,
-                tensor.name, dtype_info(tensor.type).name);
-  return {};
 }
 
 }  // namespace dspark::draft

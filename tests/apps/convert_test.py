@@ -49,6 +49,16 @@ class Convert(ProgramTest):
         self.assertLess(shared.stat().st_size, 400_000)
         self.assertEqual(self.cycles(shared), self.cycles(VANILLA))
 
+    def test_draft_vocabulary(self):
+        out = self.scratch / "cut.gguf"
+        for ids in ("[0, 500]", "0\n500\n"):
+            self.convert(VANILLA, out, "--draft-vocab", self.write("ids.txt", ids))
+            self.assertIn("2 of 512 tokens, ids 0 to 500", self.expect(0, "info", out).stdout)
+        for ids, words in (("[1, x]", "byte 4: expected token ids"), ("", "found none"),
+                           ("512", "token 512 is none")):
+            self.assertIn(words, self.convert(VANILLA, out, "--draft-vocab", self.write("ids.txt", ids),
+                                              code=1).stderr)
+
     def test_types(self):
         for kind in ("bf16", "q8_0"):
             out = self.scratch / f"{kind}.gguf"

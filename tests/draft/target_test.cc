@@ -94,6 +94,31 @@ TEST_F(WithTarget, ADraftVocabularyIsExpandedForDeepSpec) {
   }
 }
 
+TEST_F(WithTarget, AVocabularyCanBeCutToADraftVocabulary) {
+  write_own(in_, config());
+  expect_converted(in_, out_, {.draft_ids = {511, 100, 3, 200, 100}});
+  const DrafterFile whole = opened(in_), cut = opened(out_);
+  EXPECT_EQ(cut.config().d2t, with_draft_vocabulary().d2t);
+  for (const char* name : {"lm_head.weight", "markov_head.markov_w2.weight"}) {
+    const auto all = values_of(*whole.find(name)), some = values_of(*cut.find(name));
+    const auto width = static_cast<size_t>(cut.find(name)->columns());
+    ASSERT_EQ(some.size(), 4 * width);
+    for (size_t row = 0; row < 4; ++row) {
+      const auto id = static_cast<size_t>(cut.config().d2t[row]);
+      EXPECT_TRUE(std::equal(&all[id * width], &all[id * width] + width, &some[row * width]))
+          << name << ' ' << id;
+    }
+  }
+  EXPECT_EQ(cut.find("markov_head.markov_w1.weight")->shape, (std::vector<int64_t>{512, 32}));
+  // Again, to a part of it; and not to more.
+  expect_converted(out_, back_, {.draft_ids = {3, 511}});
+  EXPECT_EQ(opened(back_).config().d2t, (std::vector<int32_t>{3, 511}));
+  expect_error(converted(out_, back_, {.draft_ids = {3, 4}}), "token 4 is none that it drafts");
+  expect_error(converted(in_, back_, {.draft_ids = {512}}), "token 512 is none that it drafts");
+  expect_error(converted(in_, folder_, {.layout = Layout::kDeepSpec, .draft_ids = {3}}),
+               "no place for a draft vocabulary");
+}
+
 TEST_F(WithTarget, QuantisedBecomesBf16ForDeepSpec) {
   write_own(in_, config(), {.type = DType::kQ8_0});
   expect_converted(in_, folder_, {.layout = Layout::kDeepSpec});
@@ -150,6 +175,22 @@ TEST_F(WithTarget, LlamaCppHoldsADraftVocabularyWithItsHead) {
   write_own(in_, with_draft_vocabulary(), {.head = false});
   expect_converted(in_, out_, to(Layout::kLlamaCpp));
   EXPECT_EQ(opened(out_).find("lm_head.weight")->shape, (std::vector<int64_t>{4, 64}));
+}
+
+TEST_F(WithTarget, LlamaCppGetsLlama3sScalingAsDivisors) {
+  DrafterConfig c = config();
+  model::Rope& rope = c.decoder.kinds[0].rope;
+  rope.scaling = model::RopeScaling::kLlama3;
+  rope.factor = 8;
+  rope.original_context = 128;
+  write_own(in_, c);
+  expect_converted(in_, out_, to(Layout::kLlamaCpp));
+  const model::Rope theirs = opened(out_).config().decoder.kinds[0].rope;
+  EXPECT_EQ(theirs.scaling, model::RopeScaling::kNone);
+  float amplitude = 0;
+  const auto wanted = model::rope_frequencies(rope, &amplitude),
+             found = model::rope_frequencies(theirs, &amplitude);
+  for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(found[i] / wanted[i], 1, 1e-6) << i;
 }
 
 TEST_F(WithTarget, LlamaCppPairsRowsOfEagle3) {

@@ -62,6 +62,24 @@ def config(kind="vanilla", eagle3=False, confidence=True, taps=TAPS):
     return out
 
 
+def gemma4(keys):
+    """The same drafter with Gemma 4's layers: values are keys, four norms and a scale a layer."""
+    out = {key: value for key, value in keys.items() if key != "hidden_act"}
+    return out | {"model_type": "gemma4_text", "hidden_activation": "gelu_pytorch_tanh",
+                  "global_head_dim": DIM, "num_global_key_value_heads": KV, "attention_k_eq_v": True,
+                  "final_logit_softcapping": 30.0, "rope_parameters": {
+                      "full_attention": {"rope_type": "proportional", "rope_theta": 10000.0,
+                                         "partial_rotary_factor": 0.5}}}
+
+
+def gemma4_tensors(named):
+    renamed = {"blk.0.ffn_norm.weight": "blk.0.post_attention_norm.weight"}
+    out = [(a, renamed.get(b, b), shape) for a, b, shape in named if "v_proj" not in a]
+    return out + [("layers.0.pre_feedforward_layernorm.weight", "blk.0.ffn_norm.weight", [H]),
+                  ("layers.0.post_feedforward_layernorm.weight", "blk.0.post_ffw_norm.weight", [H]),
+                  ("layers.0.layer_scalar", "blk.0.layer_output_scale.weight", [1])]
+
+
 def deepspec(keys, named, architecture, dtype="F32", width=4):
     header, at = {}, 0
     for name, _, shape in sorted(named):
@@ -104,10 +122,16 @@ def gguf_file(keys, named, extra=()):
 def own_keys(keys, architecture, rows=VOCAB, **more):
     out = {"general.architecture": "dspark", "dspark.version": 1, "dspark.architecture": architecture,
            "dspark.draft_vocab_size": rows}
-    for key, value in keys.items():
-        for name, item in (value.items() if isinstance(value, dict) else [("", value)]):
-            out[f"dspark.{key}.{name}" if name else f"dspark.{key}"] = item
-    return out | {f"dspark.{key}": value for key, value in more.items()}
+
+    def add(prefix, value):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                add(f"{prefix}.{key}", item)
+        else:
+            out[prefix] = value
+
+    add("dspark", keys | more)
+    return out
 
 
 def llamacpp_keys(architecture, taps=TAPS):
@@ -136,6 +160,11 @@ def seeds():
         "rope_type": "yarn", "rope_theta": 10000.0, "factor": 2.0, "beta_fast": 32.0,
         "beta_slow": 1.0, "original_max_position_embeddings": 32.0}}
     yield "own_yarn", gguf_file(own_keys(scaled, block), tensors())
+    yield "deepspec_gemma4", deepspec(gemma4(config()), gemma4_tensors(tensors()), "Gemma4DSparkModel")
+    yield "own_gemma4", gguf_file(own_keys(gemma4(config()), "Gemma4DSparkModel"),
+                                  gemma4_tensors(tensors()))
+    yield "own_gemma4_eagle3", gguf_file(
+        own_keys(gemma4(config(eagle3=True)), "Gemma4Eagle3Model"), gemma4_tensors(tensors(eagle3=True)))
     yield "dflash", gguf_file(llamacpp_keys("dflash"), tensors())
     yield "dflash_masks", gguf_file(llamacpp_keys("dflash"), tensors("", confidence=False))
     wide = b"".join(i.to_bytes(8, "little") for i in (1, 4, 15))
