@@ -66,7 +66,7 @@ Status eval(const EvalArguments& arguments) {
   if (info.draft_slots == 0) return fail("{}: nothing is drafted", info.drafter);
 
   EvalResult result;
-  const PromptEncoder encoder(engine->tokenizer(), info.model);
+  const tokenizer::PromptEncoder encoder(engine->tokenizer(), info.model);
   DSPARK_TRY(result.suites, read_suites(arguments, encoder, info.context));
   result.planner = info.planner;
   EvalRun run(arguments, *engine);

@@ -68,9 +68,9 @@ class PythonRandom {
   uint32_t at_ = kWords;
 };
 
-Result<std::vector<int32_t>> encode(const PromptRow& row, const PromptEncoder& encoder) {
+Result<std::vector<int32_t>> encode(const PromptRow& row, const tokenizer::PromptEncoder& encoder) {
   if (row.turns.empty()) return row.ids;
-  return encoder.encode_chat(Json::array({message("user", row.turns.front())}));
+  return encoder.encode_chat(Json::array({tokenizer::message("user", row.turns.front())}));
 }
 
 }  // namespace
@@ -85,7 +85,8 @@ std::vector<size_t> python_shuffle(size_t count, uint64_t seed) {
 }
 
 Result<std::vector<EvalSuite>> read_suites(const EvalArguments& arguments,
-                                           const PromptEncoder& encoder, int64_t context) {
+                                           const tokenizer::PromptEncoder& encoder,
+                                           int64_t context) {
   std::vector<EvalSuite> suites;
   for (const std::string& file : arguments.data) {
     DSPARK_TRY(const auto rows, read_prompt_file(file));

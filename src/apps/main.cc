@@ -8,6 +8,7 @@
 
 #include "apps/arguments.h"
 #include "apps/command.h"
+#include "apps/data.h"
 
 namespace dspark::apps {
 
@@ -56,9 +57,10 @@ int run_program(int argc, char** argv) {
   program.footer(kProgramFooter);
   program.get_formatter()->column_width(34);
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
-  const Command commands[] = {add_run(program),      add_bench(program),  add_eval(program),
-                              add_tokenize(program), add_render(program), add_score(program),
-                              add_convert(program),  add_info(program)};
+  std::vector<Command> commands = {add_run(program),      add_bench(program),  add_eval(program),
+                                   add_tokenize(program), add_render(program), add_score(program),
+                                   add_convert(program),  add_info(program)};
+  for (Command& command : add_data(program)) commands.push_back(std::move(command));
   for (const Command& command : commands) {
     command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
     command.app->allow_extras();
@@ -69,13 +71,15 @@ int run_program(int argc, char** argv) {
     return kUsage;
   }
   const auto usage = [](const CLI::App& app, const std::string& message) {
-    const std::string name = app.get_parent() ? "dspark " + app.get_name() : app.get_name();
+    std::string name = app.get_name();
+    for (const CLI::App* at = app.get_parent(); at; at = at->get_parent())
+      name = at->get_name() + " " + name;
     return report(kUsage, fmt::format("{}\n`{} --help` lists what there is.", message, name));
   };
   const auto chosen = [&]() -> const CLI::App& {
-    for (const Command& command : commands)
-      if (command.app->parsed()) return *command.app;
-    return program;
+    const CLI::App* app = &program;  // the innermost that the command line names
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    return *app;
   };
   try {
     program.parse(arguments_reversed(argc, argv));
@@ -85,16 +89,18 @@ int run_program(int argc, char** argv) {
     const std::string unknown = unknown_argument(chosen());
     return usage(chosen(), unknown.empty() ? error.what() : unknown);
   }
-  if (const std::string unknown = unknown_argument(program); !unknown.empty())
-    return usage(program, unknown);
-  for (const Command& command : commands) {
-    if (!command.app->parsed()) continue;
-    if (const std::string unknown = unknown_argument(*command.app); !unknown.empty())
-      return usage(*command.app, unknown);
-    return command.run();
-  }
-  return usage(program,
-               "a command is needed: run, bench, eval, tokenize, render, score, convert or info");
+  for (const CLI::App* app = &chosen(); app; app = app->get_parent())
+    if (const std::string unknown = unknown_argument(*app); !unknown.empty())
+      return usage(*app, unknown);
+  for (const Command& command : commands)
+    if (command.app->parsed()) return command.run();
+  const CLI::App& group = chosen();
+  std::vector<std::string> names;
+  for (const CLI::App* command : group.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  const std::string last = names.back();
+  names.pop_back();
+  return usage(group, fmt::format("a command is needed: {} or {}", fmt::join(names, ", "), last));
 }
 
 }  // namespace
