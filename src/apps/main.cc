@@ -33,6 +33,8 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark eval --drafter ngram --data questions.jsonl
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
+  dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
+  dspark train recipes/smoke.toml --out runs/smoke
 
 `dspark COMMAND --help` explains a command. Exit codes: 0 success, 1 failure, 2 usage.
 )";
@@ -61,11 +63,13 @@ int run_program(int argc, char** argv) {
                                    add_tokenize(program), add_render(program), add_score(program),
                                    add_convert(program),  add_info(program)};
   for (Command& command : add_data(program)) commands.push_back(std::move(command));
+  program.add_subcommand("train", "Train a drafter, from a recipe (dspark-learn)");
   for (const Command& command : commands) {
     command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
     command.app->allow_extras();
   }
   program.allow_extras();
+  if (argc > 1 && std::string_view(argv[1]) == "train") return run_train(argv + 2);
   if (argc < 2) {
     fmt::print(stderr, "{}", program.help());
     return kUsage;

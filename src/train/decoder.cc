@@ -32,6 +32,11 @@ torch::Tensor Decoder::product(const torch::Tensor& x, const torch::Tensor& weig
   return torch::linear(x.to(torch::kBFloat16), weight.to(torch::kBFloat16)).to(torch::kFloat32);
 }
 
+torch::Tensor Decoder::batch_product(const torch::Tensor& a, const torch::Tensor& b) const {
+  if (precision_ == Precision::kFloat32) return torch::bmm(a, b);
+  return torch::bmm(a.to(torch::kBFloat16), b.to(torch::kBFloat16)).to(torch::kFloat32);
+}
+
 torch::Tensor Decoder::linear(const torch::Tensor& x, const std::string& name) const {
   torch::Tensor y = product(x, parameters_[name + ".weight"]);
   if (parameters_.has(name + ".bias")) y = y + parameters_[name + ".bias"];

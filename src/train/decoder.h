@@ -30,6 +30,7 @@ class Decoder {
 
   torch::Tensor linear(const torch::Tensor& x, const std::string& name) const;  // x W^T (+ bias)
   torch::Tensor product(const torch::Tensor& x, const torch::Tensor& weight) const;  // x W^T
+  torch::Tensor batch_product(const torch::Tensor& a, const torch::Tensor& b) const;  // [n, ., .]
   torch::Tensor norm(const torch::Tensor& x, const std::string& name) const;
 
   Rotation rotation(const torch::Tensor& positions) const;  // positions: [rows]

@@ -196,6 +196,7 @@ Result<Sample> FeatureStore::Impl::load(int64_t row, const learn::Example& examp
 
 FeatureStore::FeatureStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 FeatureStore::FeatureStore(FeatureStore&&) noexcept = default;
+FeatureStore& FeatureStore::operator=(FeatureStore&&) noexcept = default;
 FeatureStore::~FeatureStore() = default;
 int64_t FeatureStore::cached() const { return impl_->cached; }
 double FeatureStore::target_seconds() const { return impl_->seconds; }

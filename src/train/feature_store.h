@@ -25,6 +25,7 @@ class FeatureStore {
  public:
   static Result<FeatureStore> open(FeatureOptions options, engine::Engine& engine, int64_t rows);
   FeatureStore(FeatureStore&&) noexcept;
+  FeatureStore& operator=(FeatureStore&&) noexcept;
   ~FeatureStore();
 
   // Features in float32 of the row'th conversation of the corpus.
