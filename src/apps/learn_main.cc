@@ -103,7 +103,9 @@ void restart_with_passive_threads(char** argv) {
   if (std::getenv("OPENBLAS_THREAD_TIMEOUT") != nullptr) return;
   ::setenv("OMP_WAIT_POLICY", "PASSIVE", 0);
   ::setenv("OPENBLAS_THREAD_TIMEOUT", "4", 0);  // of 2^4 cycles
-  ::execv("/proc/self/exe", argv);
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) ::execv(self.c_str(), argv);
 }
 
 }  // namespace

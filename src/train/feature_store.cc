@@ -1,6 +1,7 @@
 #include "train/feature_store.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <torch/torch.h>
 #include <unistd.h>
@@ -76,12 +77,13 @@ Result<Sample> read_sample(engine::Engine& engine, const learn::Example& example
                 rows * static_cast<size_t>(width) * sizeof(float));
     std::memcpy(sample.last_hidden.data_ptr<float>() + reading.position * hidden, reading.normed,
                 rows * static_cast<size_t>(hidden) * sizeof(float));
-    for (size_t r = 0; r < rows; ++r) {
-      const std::span<const float> logits = reading.logits[r];
-      const torch::Tensor row =
-          torch::from_blob(const_cast<float*>(logits.data()), static_cast<int64_t>(logits.size()));
-      sample.log_sum[reading.position + static_cast<int64_t>(r)] = torch::logsumexp(row, 0);
-    }
+    const std::span<const float> first = reading.logits.front();
+    const int64_t stride = reading.rows > 1 ? reading.logits[1].data() - first.data() : 1;
+    const torch::Tensor logits =
+        torch::from_blob(const_cast<float*>(first.data()),
+                         {reading.rows, static_cast<int64_t>(first.size())}, {stride, 1});
+    sample.log_sum.slice(0, reading.position, reading.position + reading.rows)
+        .copy_(torch::logsumexp(logits, 1));
   }));
   return sample;
 }
@@ -110,6 +112,8 @@ struct FeatureStore::Impl {
 Status FeatureStore::Impl::open_file(int64_t rows) {
   fd = ::open(options.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return fail("{}: cannot open: {}", options.file.string(), std::strerror(errno));
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
+    return fail("{}: another run is using these features", options.file.string());
   nlohmann::ordered_json header = {{"dspark_features", kVersion}, {"key", options.key},
                                    {"taps", options.taps},        {"hidden", engine.info().hidden},
                                    {"bits", options.bits},        {"rows", rows}};

@@ -52,6 +52,9 @@ int run_all() {
   for (const fs::path& folder : folders) {
     Report report;
     const Outcome outcome = run_folder(folder, report);
+    if (outcome == Outcome::kRun && !check_train(folder, report))
+      fmt::print(stderr, "  {}: train parts skipped, train_parity is not built\n",
+                 folder.filename().string());
     const bool bad = outcome == Outcome::kUnknown || report.failed() ||
                      (outcome == Outcome::kRun && report.count() == 0);
     failed |= bad;

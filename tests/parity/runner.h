@@ -1,6 +1,7 @@
 // A model with its cache, run directly: for comparing inner tensors with a reference.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@ class Report {
     if (!ok && failures_.size() < 20) failures_.push_back(what);
     failed_ |= !ok;
   }
+  void add(int passed) { count_ += std::max(passed, 0); }  // checks made elsewhere
   int count() const { return count_; }
   bool failed() const { return failed_; }
   const std::vector<std::string>& failures() const { return failures_; }
@@ -70,5 +72,7 @@ void check_metrics(const std::filesystem::path& file, Report& report);     // me
 void check_acceptance(const std::filesystem::path& file, Report& report);  // verify.json
 void check_scheduler(const std::filesystem::path& folder, Report& report);
 void check_sts(const std::filesystem::path& folder, Report& report);
+// Losses, gradients and steps, where the folder has them; false: their program is not built.
+bool check_train(const std::filesystem::path& folder, Report& report);
 
 }  // namespace dspark::parity

@@ -1,6 +1,6 @@
 // The train.* parts of a fixture folder: losses, metrics, every gradient, three optimiser steps.
 // train_parity FOLDER: failures on stderr; stdout: "pass|fail COUNT". The program parity runs it.
-#include <torch/torch.h>
+#include "train/torch_headers.h"
 
 #include <cstdio>
 
