@@ -144,12 +144,16 @@ engine::Options EngineArguments::to_options() const {
   if (prefill_chunk > 0) options.prefill_chunk = prefill_chunk;
   options.context = context;
   options.cache_bytes = static_cast<size_t>(cache_mb) << 20;
-  options.drafter = drafter;
+  if (!drafter.empty()) options.drafter = find_drafter(drafter).take();
   options.planner = planner;
   if (!verify.empty()) options.verify = verify::parse_mode(verify).take();
   if (draft_max >= 0) options.draft_max = draft_max;
   options.draft_candidates = draft_candidates;
   return options;
+}
+
+void EngineArguments::take_own_drafter() {
+  if (drafter.empty()) drafter = drafter_of(model);
 }
 
 void add_model(CLI::App& app, std::string& model) {
@@ -199,14 +203,12 @@ void add_speculation(CLI::App& app, EngineArguments& arguments) {
         "");
   };
   app.add_option("--drafter", arguments.drafter,
-                 "A drafter's GGUF file or directory, ngram, or none (default)")
+                 "A drafter's GGUF file, directory or installed name, ngram, or none (default: the "
+                 "installed model's own in `run`, else none)")
       ->check(CLI::Validator(
           [](std::string& text) {
-            std::error_code error;
-            if (text == "none" || text == "ngram" || std::filesystem::exists(text, error))
-              return std::string();
-            return fmt::format("no file or directory is called '{}'; the nearest word is {}", text,
-                               nearest_word(text, {"ngram", "none"}));
+            const auto found = find_drafter(text);
+            return found.ok() ? std::string() : found.message();
           },
           ""))
       ->type_name("PATH")

@@ -42,13 +42,17 @@ struct EngineArguments {
   int prefill_chunk = 0;  // 0: the engine's own default
   int64_t context = 0;
   int64_t cache_mb = 0;
-  std::string drafter = "none";  // as given: file, directory, "ngram" or "none"
+  // As given: file, directory, installed name, "ngram" or "none"; empty: not given, which is none
+  // but where a command takes the model's own.
+  std::string drafter;
   std::string planner = "auto";
   std::string verify;  // empty: coupled
   int draft_max = -1;  // -1: the drafter's own
   int draft_candidates = -1;
 
   engine::Options to_options() const;
+  // Where no drafter was given: the model's own, if it is installed.
+  void take_own_drafter();
 };
 
 void add_model(CLI::App& app, std::string& model);

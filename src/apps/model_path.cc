@@ -11,9 +11,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path models_directory() {
+fs::path cache_directory(const char* what) {
   const fs::path cache = user_directory("XDG_CACHE_HOME", ".cache");
-  return cache.empty() ? cache : cache / "models";
+  return cache.empty() ? cache : cache / what;
+}
+fs::path models_directory() { return cache_directory("models"); }
+fs::path drafter_file(const std::string& name) {
+  const fs::path folder = cache_directory("drafters");
+  return folder.empty() ? folder : folder / (name + ".gguf");
 }
 
 // The one GGUF file of an installed model.
@@ -73,6 +78,32 @@ Result<fs::path> find_model(const std::string& given) {
       "the model {} is not installed ({} is missing); `./setup run` fetches it, or name a "
       "GGUF file or a Hugging Face directory",
       given, (models / given).string());
+}
+
+std::vector<std::string> installed_drafters() {
+  std::vector<std::string> names;
+  std::error_code error;
+  const fs::path directory = cache_directory("drafters");
+  if (directory.empty()) return names;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error))
+    if (it->path().extension() == ".gguf") names.push_back(it->path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<std::string> find_drafter(const std::string& given) {
+  if (given == "none" || given == "ngram" || exists(given)) return given;
+  if (is_name(given) && exists(drafter_file(given).string())) return drafter_file(given).string();
+  std::vector<std::string> names = installed_drafters();
+  names.insert(names.end(), {"ngram", "none"});
+  return fail("no file, directory or installed drafter is called '{}'; the nearest name is {}",
+              given, nearest_word(given, names));
+}
+
+std::string drafter_of(const std::string& given_model) {
+  if (exists(given_model) || !is_name(given_model)) return {};
+  const std::string file = drafter_file(given_model).string();
+  return exists(file) ? file : std::string();
 }
 
 std::string check_model_name(const std::string& given) {

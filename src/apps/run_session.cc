@@ -27,6 +27,7 @@ RunSession::RunSession(const RunArguments& arguments, std::unique_ptr<engine::En
 
 Result<std::unique_ptr<RunSession>> RunSession::open(const RunArguments& given) {
   RunArguments arguments = given;
+  arguments.engine.take_own_drafter();
   const bool sampled = arguments.sampling.temperature > 0;
   if (sampled && !arguments.has_seed) {
     arguments.sampling.seed = std::random_device{}();  // 32 bits: short enough to type again
