@@ -26,6 +26,7 @@ struct WriteOptions {
   std::vector<int32_t> draft_ids = {};  // the draft vocabulary to be, of tokens it drafts; empty:
                                         // as stored
   std::optional<int> candidates = {};   // DrafterConfig::candidates; empty: as stored
+  std::optional<std::vector<StoredCalibration>> calibrations = {};  // empty: as stored
 
   // The target: checked against the drafter, and asked for what the form needs and the drafter
   // leaves to it. May be nullptr.
