@@ -30,6 +30,7 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
   dspark bench --suite decode
   dspark eval --drafter ngram --data questions.jsonl
+  dspark calibrate --drafter drafter.gguf --data held-back.jsonl
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
 
@@ -58,7 +59,7 @@ int run_program(int argc, char** argv) {
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
   const Command commands[] = {add_run(program),      add_bench(program),  add_eval(program),
                               add_tokenize(program), add_render(program), add_score(program),
-                              add_convert(program),  add_info(program)};
+                              add_convert(program),  add_info(program),   add_calibrate(program)};
   for (const Command& command : commands) {
     command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
     command.app->allow_extras();
@@ -94,7 +95,8 @@ int run_program(int argc, char** argv) {
     return command.run();
   }
   return usage(program,
-               "a command is needed: run, bench, eval, tokenize, render, score, convert or info");
+               "a command is needed: run, bench, eval, tokenize, render, score, convert, info "
+               "or calibrate");
 }
 
 }  // namespace
