@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "draft/design.h"
 #include "draft/draft.h"
 #include "draft/dspark_keys.h"
 #include "draft/tensor_table.h"
@@ -35,19 +36,6 @@ MarkovHead head_from_name(const std::string& name) {
                            : MarkovHead::kNone;
 }
 
-// As DeepSpec places them: five, from the second layer to the fourth from the end; fewer where the
-// target is small.
-std::vector<int> usual_taps(int layers) {
-  const int first = layers > 4 ? 1 : 0,
-            last = std::max(layers > 4 ? layers - 3 : layers - 2, first);
-  std::vector<int> taps;
-  for (int i = 0; i < 5; ++i) {
-    const int tap = first + (2 * i * (last - first) + 4) / 8;
-    if (taps.empty() || tap > taps.back()) taps.push_back(tap);
-  }
-  return taps;
-}
-
 std::vector<int32_t> draft_ids(int64_t count, int64_t vocab, bool even) {
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < count; ++i)
@@ -55,35 +43,18 @@ std::vector<int32_t> draft_ids(int64_t count, int64_t vocab, bool even) {
   return ids;
 }
 
-// Qwen3's layers in the target's sizes.
-model::Spec draft_layers(const model::Spec& target, const Arguments& a) {
-  model::Spec spec;
-  spec.family = model::Family::kQwen3;
-  spec.layers = a.eagle3 ? 1 : a.layers;
-  spec.hidden = target.hidden;
-  spec.ffn = a.ffn > 0 ? static_cast<int>(a.ffn) : target.ffn;
-  spec.heads = target.heads;
-  spec.kinds[0].kv_heads = target.kinds[0].kv_heads;
-  spec.kinds[0].head_dim = spec.kinds[0].rope.dim = target.kinds[0].head_dim;
-  spec.kinds[0].rope.theta = target.kinds[0].rope.theta;
-  spec.vocab = target.vocab;
-  spec.context = target.context;
-  spec.norm_eps = target.norm_eps;
-  spec.qk_norm = !a.no_qk_norm;
-  spec.pairs_embedding = a.eagle3;
-  return spec;
-}
-
 Result<DrafterConfig> config_for(const Arguments& a) {
   DSPARK_TRY(const auto file, model::WeightFile::open(a.target));
   const model::Spec& target = file.spec();
   DrafterConfig c;
   c.kind = a.eagle3 ? draft::Kind::kEagle3 : draft::Kind::kBlock;
-  c.decoder = draft_layers(target, a);
+  c.decoder = draft::draft_layers(target, a.eagle3 ? 1 : a.layers, a.ffn);
+  c.decoder.qk_norm = !a.no_qk_norm;
+  c.decoder.pairs_embedding = a.eagle3;
   if (auto tokens = tokenizer::Tokenizer::open(a.target); tokens.ok())
     c.tokenizer_fingerprint = tokens->fingerprint();
   c.target_layers = target.layers;
-  c.target_layer_ids = a.taps.empty() ? usual_taps(target.layers) : a.taps;
+  c.target_layer_ids = a.taps.empty() ? draft::usual_taps(target.layers) : a.taps;
   if (a.eagle3) {
     c.ttt_length = a.block;
   } else {

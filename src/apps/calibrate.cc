@@ -94,7 +94,7 @@ Status record_all(const CalibrateArguments& arguments, CalibrationSource& source
     if (source.prompts.empty()) {
       DSPARK_RETURN_IF_ERROR(need_engine());
       context = engine->info().context;
-      const PromptEncoder encoder(engine->tokenizer(), engine->info().model);
+      const tokenizer::PromptEncoder encoder(engine->tokenizer(), engine->info().model);
       DSPARK_TRY(auto suites,
                  read_suites(arguments.data, arguments.limit, arguments.seed, encoder, context));
       for (EvalSuite& suite : suites)

@@ -34,6 +34,10 @@ Command add_score(CLI::App& program);
 Command add_convert(CLI::App& program);
 Command add_info(CLI::App& program);
 
+// `dspark train`: another program takes over, with all arguments behind the command's name. Returns
+// only when it can't be run.
+int run_train(char** arguments);
+
 // "dspark: MESSAGE" on stderr; gives the code back.
 int report(ExitCode code, std::string_view message);
 

@@ -76,7 +76,7 @@ Status eval(const EvalArguments& arguments) {
   if (info.draft_slots == 0) return fail("{}: nothing is drafted", info.drafter);
 
   EvalResult result;
-  const PromptEncoder encoder(engine->tokenizer(), info.model);
+  const tokenizer::PromptEncoder encoder(engine->tokenizer(), info.model);
   DSPARK_TRY(result.suites, read_suites(arguments.data, arguments.limit, arguments.sampling.seed,
                                         encoder, info.context));
   result.planner = info.planner;

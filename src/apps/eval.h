@@ -10,8 +10,8 @@
 #include "apps/arguments.h"
 #include "apps/interrupt.h"
 #include "apps/json_lines.h"
-#include "apps/prompt_encoder.h"
 #include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
 #include "verify/verify.h"
 
 namespace dspark::apps {
@@ -42,7 +42,7 @@ inline constexpr const char* kPooled = "all";  // name of the suite of all suite
 // eval_data.cc. Reads all files; where the limit (0: none) leaves rows of a file out, DeepSpec's
 // shuffle chooses.
 Result<std::vector<EvalSuite>> read_suites(std::span<const std::string> files, int limit,
-                                           uint64_t seed, const PromptEncoder& encoder,
+                                           uint64_t seed, const tokenizer::PromptEncoder& encoder,
                                            int64_t context);
 // The order that Python's random.Random(seed).shuffle gives 0 .. count - 1.
 std::vector<size_t> python_shuffle(size_t count, uint64_t seed);

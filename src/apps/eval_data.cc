@@ -68,9 +68,9 @@ class PythonRandom {
   uint32_t at_ = kWords;
 };
 
-Result<std::vector<int32_t>> encode(const PromptRow& row, const PromptEncoder& encoder) {
+Result<std::vector<int32_t>> encode(const PromptRow& row, const tokenizer::PromptEncoder& encoder) {
   if (row.turns.empty()) return row.ids;
-  return encoder.encode_chat(Json::array({message("user", row.turns.front())}));
+  return encoder.encode_chat(Json::array({tokenizer::message("user", row.turns.front())}));
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ std::vector<size_t> python_shuffle(size_t count, uint64_t seed) {
 }
 
 Result<std::vector<EvalSuite>> read_suites(std::span<const std::string> files, int most,
-                                           uint64_t seed, const PromptEncoder& encoder,
+                                           uint64_t seed, const tokenizer::PromptEncoder& encoder,
                                            int64_t context) {
   std::vector<EvalSuite> suites;
   for (const std::string& file : files) {

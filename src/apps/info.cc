@@ -7,9 +7,9 @@
 #include "apps/info_model.h"
 #include "apps/info_text.h"
 #include "apps/model_path.h"
-#include "apps/prompt_encoder.h"
 #include "formats/formats.h"
 #include "model/model.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dspark::apps {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "apps/arguments.h"
 #include "apps/command.h"
+#include "apps/data.h"
 
 namespace dspark::apps {
 
@@ -33,6 +34,8 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark calibrate --drafter drafter.gguf --data held-back.jsonl
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
+  dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
+  dspark train recipes/smoke.toml --out runs/smoke
 
 `dspark COMMAND --help` explains a command. Exit codes: 0 success, 1 failure, 2 usage.
 )";
@@ -57,26 +60,32 @@ int run_program(int argc, char** argv) {
   program.footer(kProgramFooter);
   program.get_formatter()->column_width(34);
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
-  const Command commands[] = {add_run(program),      add_bench(program),  add_eval(program),
-                              add_tokenize(program), add_render(program), add_score(program),
-                              add_convert(program),  add_info(program),   add_calibrate(program)};
+  std::vector<Command> commands = {
+      add_run(program),      add_bench(program),  add_eval(program),
+      add_tokenize(program), add_render(program), add_score(program),
+      add_convert(program),  add_info(program),   add_calibrate(program)};
+  for (Command& command : add_data(program)) commands.push_back(std::move(command));
+  program.add_subcommand("train", "Train a drafter, from a recipe (dspark-learn)");
   for (const Command& command : commands) {
     command.app->set_version_flag("--version", "dspark " DSPARK_VERSION);
     command.app->allow_extras();
   }
   program.allow_extras();
+  if (argc > 1 && std::string_view(argv[1]) == "train") return run_train(argv + 2);
   if (argc < 2) {
     fmt::print(stderr, "{}", program.help());
     return kUsage;
   }
   const auto usage = [](const CLI::App& app, const std::string& message) {
-    const std::string name = app.get_parent() ? "dspark " + app.get_name() : app.get_name();
+    std::string name = app.get_name();
+    for (const CLI::App* at = app.get_parent(); at; at = at->get_parent())
+      name = at->get_name() + " " + name;
     return report(kUsage, fmt::format("{}\n`{} --help` lists what there is.", message, name));
   };
   const auto chosen = [&]() -> const CLI::App& {
-    for (const Command& command : commands)
-      if (command.app->parsed()) return *command.app;
-    return program;
+    const CLI::App* app = &program;  // the innermost that the command line names
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    return *app;
   };
   try {
     program.parse(arguments_reversed(argc, argv));
@@ -86,17 +95,18 @@ int run_program(int argc, char** argv) {
     const std::string unknown = unknown_argument(chosen());
     return usage(chosen(), unknown.empty() ? error.what() : unknown);
   }
-  if (const std::string unknown = unknown_argument(program); !unknown.empty())
-    return usage(program, unknown);
-  for (const Command& command : commands) {
-    if (!command.app->parsed()) continue;
-    if (const std::string unknown = unknown_argument(*command.app); !unknown.empty())
-      return usage(*command.app, unknown);
-    return command.run();
-  }
-  return usage(program,
-               "a command is needed: run, bench, eval, tokenize, render, score, convert, info "
-               "or calibrate");
+  for (const CLI::App* app = &chosen(); app; app = app->get_parent())
+    if (const std::string unknown = unknown_argument(*app); !unknown.empty())
+      return usage(*app, unknown);
+  for (const Command& command : commands)
+    if (command.app->parsed()) return command.run();
+  const CLI::App& group = chosen();
+  std::vector<std::string> names;
+  for (const CLI::App* command : group.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  const std::string last = names.back();
+  names.pop_back();
+  return usage(group, fmt::format("a command is needed: {} or {}", fmt::join(names, ", "), last));
 }
 
 }  // namespace

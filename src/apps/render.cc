@@ -8,7 +8,7 @@
 #include "apps/command.h"
 #include "apps/json_lines.h"
 #include "apps/model_path.h"
-#include "apps/prompt_encoder.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dspark::apps {
 namespace {
@@ -23,9 +23,9 @@ Example:
 int render(const std::string& model) {
   auto path = find_model(model);
   if (!path) return report(kFailure, path.message());
-  const auto tokenizer = load_tokenizer(*path);
+  const auto tokenizer = tokenizer::load_tokenizer(*path);
   if (!tokenizer) return report(kFailure, tokenizer.message());
-  const PromptEncoder encoder(tokenizer.value(), path.value().string());
+  const tokenizer::PromptEncoder encoder(tokenizer.value(), path.value().string());
   return answer_stdin([&](const Json& object, const std::string& place) -> Result<Json> {
     const auto messages = object.find("messages");
     if (messages == object.end()) return fail("{}: the key \"messages\" is missing", place);

@@ -69,7 +69,7 @@ class BatchRun {
     if (session_.arguments().raw) return session_.encode_prompt(text);
     Json& messages = results_[row].messages;
     if (turn == 0) messages = session_.conversation_start();
-    messages.push_back(message("user", text));
+    messages.push_back(tokenizer::message("user", text));
     return session_.encode_chat(messages);
   }
 
@@ -111,7 +111,7 @@ class BatchRun {
         completion.finish == engine::Finish::kStop || completion.finish == engine::Finish::kLength;
     all_good_ &= good;
     if (good && !stopped_ && result.answers.size() < turns(row)) {
-      result.messages.push_back(message("assistant", completion.text));
+      result.messages.push_back(tokenizer::message("assistant", completion.text));
       ready_.push_back(row);
       return;
     }

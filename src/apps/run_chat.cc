@@ -68,7 +68,7 @@ class Chat {
       messages_ = start_;
       note("the conversation is forgotten");
     } else if (name == "/system" && text != std::string::npos) {
-      messages_ = start_ = Json::array({message("system", line.substr(text))});
+      messages_ = start_ = Json::array({tokenizer::message("system", line.substr(text))});
       note("the system message is set, the conversation forgotten");
     } else if (name == "/system") {
       note("/system needs a text");
@@ -81,7 +81,7 @@ class Chat {
 
   Status answer(const std::string& text) {
     Json messages = messages_;
-    messages.push_back(message("user", text));
+    messages.push_back(tokenizer::message("user", text));
     auto ids = session_.encode_chat(messages);
     if (!ids) {
       note(ids.message());
@@ -103,7 +103,7 @@ class Chat {
     if (marks_ != DraftMarks::kNone) note(draft_summary(completion));
     note(speed_text(answer));
     session_.warn_if_cut(answer);
-    messages.push_back(message("assistant", completion.text));
+    messages.push_back(tokenizer::message("assistant", completion.text));
     messages_ = std::move(messages);
     return session_.report().add(answer);
   }

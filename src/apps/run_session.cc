@@ -49,14 +49,14 @@ Result<std::unique_ptr<RunSession>> RunSession::open(const RunArguments& given) 
 
 Json RunSession::conversation_start() const {
   Json messages = Json::array();
-  if (arguments_.has_system) messages.push_back(message("system", arguments_.system));
+  if (arguments_.has_system) messages.push_back(tokenizer::message("system", arguments_.system));
   return messages;
 }
 
 Result<std::vector<int32_t>> RunSession::encode_prompt(std::string_view text) const {
   if (arguments_.raw) return encoder_.encode_raw(text);
   Json messages = conversation_start();
-  messages.push_back(message("user", text));
+  messages.push_back(tokenizer::message("user", text));
   return encoder_.encode_chat(messages);
 }
 

@@ -5,10 +5,10 @@
 #include <optional>
 #include <vector>
 
-#include "apps/prompt_encoder.h"
 #include "apps/run.h"
 #include "apps/run_report.h"
 #include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dspark::apps {
 
@@ -43,7 +43,7 @@ class RunSession {
 
   RunArguments arguments_;
   std::unique_ptr<engine::Engine> engine_;
-  PromptEncoder encoder_;
+  tokenizer::PromptEncoder encoder_;
   RunReport report_;
 };
 

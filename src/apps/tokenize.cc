@@ -7,7 +7,7 @@
 #include "apps/command.h"
 #include "apps/json_lines.h"
 #include "apps/model_path.h"
-#include "apps/prompt_encoder.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dspark::apps {
 namespace {
@@ -24,7 +24,7 @@ int tokenize(const std::string& model, bool special) {
   using Specials = tokenizer::Tokenizer::Specials;
   auto path = find_model(model);
   if (!path) return report(kFailure, path.message());
-  auto tokenizer = load_tokenizer(*path);
+  auto tokenizer = tokenizer::load_tokenizer(*path);
   if (!tokenizer) return report(kFailure, tokenizer.message());
   return answer_stdin([&](const Json& object, const std::string& place) -> Result<Json> {
     DSPARK_TRY(const std::string text, string_at(object, "text", place));

@@ -1,4 +1,4 @@
-// Private to the drafters' files: which tensors a drafter has, and what each form calls them.
+// Which tensors a drafter has, and what each form calls them.
 #pragma once
 
 #include <string>

@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -145,6 +146,15 @@ struct Score {
   std::vector<std::pair<int32_t, float>> top;  // (id, logit), 20 at the last position
 };
 
+// Consecutive rows of a text that the target reads, for features and scores.
+struct Reading {
+  int64_t position = 0;  // of the first row
+  int rows = 0;
+  const float* taps = nullptr;    // [rows, tap layers, hidden]
+  const float* normed = nullptr;  // [rows, hidden]: what the output head reads
+  std::vector<std::span<const float>> logits;  // [rows], each [vocab]
+};
+
 class Engine {
  public:
   // model: a GGUF file or a Hugging Face directory.
@@ -173,6 +183,11 @@ class Engine {
   // While idle: every page, row and request accounted for? An error names what is not.
   Status check_integrity() const;
 
+  // While idle. Runs ids through the target and hands out its rows, in order; what a Reading points
+  // to lives until visit returns. tap_layers: ascending, -1 is the embedding output, l the output of
+  // layer l. An error when ids are invalid or too many, or an activation is not finite.
+  Status read(const std::vector<int32_t>& ids, const std::vector<int>& tap_layers,
+              const std::function<void(const Reading&)>& visit);
   // While idle. An error when ids are invalid or too many.
   Result<Score> score(const std::vector<int32_t>& ids);
 

@@ -3,3 +3,4 @@
 
 #include "tokenizer/bpe.h"
 #include "tokenizer/chat_template.h"
+#include "tokenizer/prompt_encoder.h"

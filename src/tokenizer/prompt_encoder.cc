@@ -1,11 +1,13 @@
-#include "apps/prompt_encoder.h"
+#include "tokenizer/prompt_encoder.h"
 
 #include <chrono>
 
-namespace dspark::apps {
+namespace dspark::tokenizer {
 
-Result<tokenizer::Tokenizer> load_tokenizer(const std::filesystem::path& model) {
-  DSPARK_TRY(auto tokenizer, tokenizer::Tokenizer::open(model));
+using Json = nlohmann::ordered_json;
+
+Result<Tokenizer> load_tokenizer(const std::filesystem::path& model) {
+  DSPARK_TRY(auto tokenizer, Tokenizer::open(model));
   if (tokenizer.vocab_size() == 0) return fail("{}: the model has no tokenizer", model.string());
   return tokenizer;
 }
@@ -14,13 +16,13 @@ Json message(const char* role, std::string_view content) {
   return Json{{"role", role}, {"content", content}};
 }
 
-PromptEncoder::PromptEncoder(const tokenizer::Tokenizer& tokenizer, std::string name)
+PromptEncoder::PromptEncoder(const Tokenizer& tokenizer, std::string name)
     : tokenizer_(&tokenizer),
       name_(std::move(name)),
       template_(tokenizer.chat_template().empty()
                     ? fail("{}: the model has no chat template; --raw sends text as it is", name_)
-                    : tokenizer::ChatTemplate::compile(tokenizer.chat_template(),
-                                                       name_ + ": chat template")) {}
+                    : ChatTemplate::compile(tokenizer.chat_template(), name_ + ": chat template")) {
+}
 
 Result<std::string> PromptEncoder::render(Json context) const {
   if (!template_) return template_.error();
@@ -41,15 +43,19 @@ Result<std::string> PromptEncoder::render(Json context) const {
 }
 
 Result<std::vector<int32_t>> PromptEncoder::encode_chat(const Json& messages) const {
-  DSPARK_RETURN_IF_ERROR(has_tokenizer());
   DSPARK_TRY(const std::string text,
              render(Json{{"messages", messages}, {"add_generation_prompt", true}}));
-  return with_bos(tokenizer_->encode(text, tokenizer::Tokenizer::Specials::kParse));
+  return encode_rendered(text);
+}
+
+Result<std::vector<int32_t>> PromptEncoder::encode_rendered(std::string_view text) const {
+  DSPARK_RETURN_IF_ERROR(has_tokenizer());
+  return with_bos(tokenizer_->encode(text, Tokenizer::Specials::kParse));
 }
 
 Result<std::vector<int32_t>> PromptEncoder::encode_raw(std::string_view text) const {
   DSPARK_RETURN_IF_ERROR(has_tokenizer());
-  return with_bos(tokenizer_->encode(text, tokenizer::Tokenizer::Specials::kAsText));
+  return with_bos(tokenizer_->encode(text, Tokenizer::Specials::kAsText));
 }
 
 std::vector<int32_t> PromptEncoder::with_bos(std::vector<int32_t> ids) const {
@@ -67,4 +73,4 @@ Status PromptEncoder::has_tokenizer() const {
       name_);
 }
 
-}  // namespace dspark::apps
+}  // namespace dspark::tokenizer

@@ -1,0 +1,23 @@
+// dspark data: its group of commands.
+#include "apps/data.h"
+
+#include <CLI/CLI.hpp>
+
+namespace dspark::apps {
+namespace {
+
+constexpr const char* kFooter = R"(
+Examples:
+  dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
+)";
+
+}  // namespace
+
+std::vector<Command> add_data(CLI::App& program) {
+  CLI::App* data = program.add_subcommand("data", "Make and look at corpora for training");
+  data->footer(kFooter);
+  data->allow_extras();
+  return {add_data_regenerate(*data)};
+}
+
+}  // namespace dspark::apps

@@ -1,0 +1,35 @@
+// What a run leaves in its folder: recipe.toml, state.safetensors, drafter.gguf, metrics.jsonl
+// (a function of recipe and corpus) and timing.jsonl (of the machine).
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/base.h"
+
+namespace dspark::train {
+
+class RunFiles {
+ public:
+  explicit RunFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  // Makes the folder and stores the recipe. An error where another run is in it, or, with fresh,
+  // any run.
+  Status begin(const std::string& recipe, bool fresh, bool leads);
+  // Drops rows of steps behind `steps`, which a resumed run makes again, and a torn last row.
+  Status cut_metrics(int64_t steps);
+  Status add_metrics(const nlohmann::ordered_json& row);
+  Status add_timing(const nlohmann::ordered_json& row);
+  // Enough room on the disk for a file of so many bytes, as far as it isn't there yet?
+  static Status check_space(const std::filesystem::path& file, double bytes);
+
+  std::filesystem::path state() const { return folder_ / "state.safetensors"; }
+  std::filesystem::path drafter() const { return folder_ / "drafter.gguf"; }
+  std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
+
+ private:
+  Status append(const std::filesystem::path& file, const nlohmann::ordered_json& row);
+  std::filesystem::path folder_;
+};
+
+}  // namespace dspark::train
