@@ -20,12 +20,21 @@ message in the model's chat template. Two measurements: acceptance and confidenc
 (--planner chooses another way, and then confidences are not scored), and tokens a second with and without
 the drafter in turn, with --planner, else auto. The table goes to standard output, --json FILE has the same
 as rows (docs/json.md), --plots DIR has acceptance.svg and, for drafters with confidences, reliability-*.svg.
+Where the drafter was calibrated (`dspark calibrate`), confidences are scored raw and calibrated.
 
 Examples:
   dspark eval --drafter ngram --data prompts.jsonl
   dspark eval --drafter drafter.gguf --data chat.jsonl code.jsonl --limit 50 --json eval.json --plots plots
   dspark eval --drafter drafter.gguf --data chat.jsonl --temperature 1 --rounds 0
 )";
+
+// Of the drafter's calibrations the one that is used.
+Json calibration_json(const verify::ModeCalibration* calibration) {
+  if (calibration == nullptr) return nullptr;
+  return {{"mode", verify::mode_name(calibration->mode)},
+          {"temperature", calibration->temperature},
+          {"form", verify::form_name(verify::form_of(calibration->calibration))}};
+}
 
 Json protocol_json(const EvalArguments& arguments, const engine::Info& info,
                    const EvalResult& result) {
@@ -34,6 +43,7 @@ Json protocol_json(const EvalArguments& arguments, const engine::Info& info,
           {"verify", info.verify == "coupled" && !sampled ? "greedy" : info.verify},
           {"temperature", arguments.sampling.temperature},
           {"seed", arguments.sampling.seed},
+          {"calibration", calibration_json(result.calibration)},
           {"max_tokens", arguments.max_tokens},
           {"limit", arguments.limit > 0 ? Json(arguments.limit) : Json(nullptr)},
           {"concurrency", arguments.concurrency},
@@ -67,8 +77,10 @@ Status eval(const EvalArguments& arguments) {
 
   EvalResult result;
   const tokenizer::PromptEncoder encoder(engine->tokenizer(), info.model);
-  DSPARK_TRY(result.suites, read_suites(arguments, encoder, info.context));
+  DSPARK_TRY(result.suites, read_suites(arguments.data, arguments.limit, arguments.sampling.seed,
+                                        encoder, info.context));
   result.planner = info.planner;
+  result.calibration = engine->calibration(arguments.sampling);
   EvalRun run(arguments, *engine);
   DSPARK_RETURN_IF_ERROR(run.measure_acceptance(result.suites, result.acceptance));
   if (!arguments.has_planner) DSPARK_RETURN_IF_ERROR(engine->set_planner("auto"));

@@ -39,22 +39,26 @@ struct EvalSuite {
 
 inline constexpr const char* kPooled = "all";  // name of the suite of all suites
 
-// eval_data.cc. Reads all files; where --limit leaves rows out, DeepSpec's shuffle chooses.
-Result<std::vector<EvalSuite>> read_suites(const EvalArguments& arguments,
-                                           const tokenizer::PromptEncoder& encoder,
+// eval_data.cc. Reads all files; where the limit (0: none) leaves rows of a file out, DeepSpec's
+// shuffle chooses.
+Result<std::vector<EvalSuite>> read_suites(std::span<const std::string> files, int limit,
+                                           uint64_t seed, const tokenizer::PromptEncoder& encoder,
                                            int64_t context);
 // The order that Python's random.Random(seed).shuffle gives 0 .. count - 1.
 std::vector<size_t> python_shuffle(size_t count, uint64_t seed);
 
 // What drafts came to.
 struct Acceptance {
-  explicit Acceptance(int slots) : confidence(slots) {}
-  void add(const engine::Completion& completion, int slots);
+  explicit Acceptance(int slots) : raw(slots), calibrated(slots) {}
+  // calibration: nullptr where the drafter has none for this way of drawing.
+  void add(const engine::Completion& completion, const verify::ModeCalibration* calibration,
+           int slots);
+  bool has_confidence() const { return raw.cycles() > 0; }  // the drafter gives any
 
   int64_t prompts = 0, tokens = 0;
   verify::AcceptanceMetrics drafts;
-  bool has_confidence = false;  // the drafter gives any
-  verify::ConfidenceMetrics confidence;
+  verify::ConfidenceSample raw, calibrated;  // calibrated: empty without a calibration
+  verify::QualityIntervals raw_intervals, calibrated_intervals;
 };
 
 // A step of decoding, all requests together.
@@ -105,6 +109,7 @@ struct EvalResult {
   std::vector<Acceptance> acceptance;
   std::vector<Timing> timing;  // empty without timed rounds
   std::string planner, timed_planner;
+  const verify::ModeCalibration* calibration = nullptr;  // what made `calibrated`
 };
 // Speed-up of all groups: the time of all without the drafter over the time with it.
 std::optional<double> speed_up(const Timing& timing);

@@ -84,20 +84,20 @@ std::vector<size_t> python_shuffle(size_t count, uint64_t seed) {
   return order;
 }
 
-Result<std::vector<EvalSuite>> read_suites(const EvalArguments& arguments,
-                                           const tokenizer::PromptEncoder& encoder,
+Result<std::vector<EvalSuite>> read_suites(std::span<const std::string> files, int most,
+                                           uint64_t seed, const tokenizer::PromptEncoder& encoder,
                                            int64_t context) {
   std::vector<EvalSuite> suites;
-  for (const std::string& file : arguments.data) {
+  for (const std::string& file : files) {
     DSPARK_TRY(const auto rows, read_prompt_file(file));
     EvalSuite suite{.name = std::filesystem::path(file).stem().string(),
                     .file = file,
                     .rows = static_cast<int64_t>(rows.size())};
     std::vector<size_t> order(rows.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    const auto limit = static_cast<size_t>(arguments.limit);
+    const auto limit = static_cast<size_t>(most);
     if (limit > 0 && rows.size() > limit) {
-      order = python_shuffle(rows.size(), arguments.sampling.seed);
+      order = python_shuffle(rows.size(), seed);
       order.resize(limit);
     }
     for (const size_t row : order) {

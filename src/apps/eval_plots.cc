@@ -1,10 +1,9 @@
 // eval --plots: acceptance by position of all suites, and of each a reliability diagram.
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <map>
 
 #include "apps/eval.h"
+#include "apps/reliability_plot.h"
 #include "apps/svg_plot.h"
 
 namespace dspark::apps {
@@ -40,52 +39,6 @@ Plot acceptance_plot(const EvalResult& result, int slots) {
   return plot;
 }
 
-// Dots grow with the count of their bin.
-void add_line(Plot& plot, std::string label, bool faint,
-              const std::vector<verify::ReliabilityBin>& bins) {
-  PlotLine line{.label = std::move(label), .faint = faint};
-  int64_t most = 1;
-  for (const auto& bin : bins) most = std::max(most, bin.count);
-  for (const auto& bin : bins) {
-    line.points.emplace_back(bin.prediction, bin.outcome);
-    line.radii.push_back(
-        1.5 + 4.5 * std::sqrt(static_cast<double>(bin.count) / static_cast<double>(most)));
-  }
-  plot.lines.push_back(std::move(line));
-}
-
-// The bins of all positions together.
-std::vector<verify::ReliabilityBin> pooled_bins(const verify::ConfidenceMetrics& confidence,
-                                                int slots) {
-  std::map<int, verify::ReliabilityBin> pooled;
-  for (int k = 0; k < slots; ++k)
-    for (const auto& bin : confidence.reliability(k)) {
-      const auto [at, fresh] = pooled.try_emplace(bin.bin, bin);
-      if (fresh) continue;
-      verify::ReliabilityBin& sum = at->second;
-      const auto total = static_cast<double>(sum.count + bin.count);
-      const double share = static_cast<double>(bin.count) / total;
-      sum.prediction += share * (bin.prediction - sum.prediction);
-      sum.outcome += share * (bin.outcome - sum.outcome);
-      sum.count += bin.count;
-    }
-  std::vector<verify::ReliabilityBin> bins;
-  for (const auto& [number, bin] : pooled) bins.push_back(bin);
-  return bins;
-}
-
-Plot reliability_plot(const std::string& suite, const Acceptance& acceptance, int slots) {
-  Plot plot{.title = "Reliability: " + suite,
-            .x_label = "predicted survival",
-            .y_label = "accepted that far"};
-  plot.lines.push_back({.label = "true", .points = {{0, 0}, {1, 1}}, .dashed = true});
-  add_line(plot, "all positions", false, pooled_bins(acceptance.confidence, slots));
-  for (int k = 0; k < slots; ++k)
-    if (const auto bins = acceptance.confidence.reliability(k); !bins.empty())
-      add_line(plot, fmt::format("position {}", k + 1), true, bins);
-  return plot;
-}
-
 }  // namespace
 
 Status write_eval_plots(const EvalResult& result, int slots, const std::string& folder) {
@@ -93,11 +46,16 @@ Status write_eval_plots(const EvalResult& result, int slots, const std::string& 
   DSPARK_RETURN_IF_ERROR(
       write_file_atomically(to / "acceptance.svg", svg_of(acceptance_plot(result, slots))));
   for (size_t s = 0; s < result.suites.size(); ++s) {
-    if (!result.acceptance[s].has_confidence) continue;
+    const Acceptance& acceptance = result.acceptance[s];
+    if (!acceptance.has_confidence()) continue;
     const std::string& name = result.suites[s].name;
     DSPARK_RETURN_IF_ERROR(
         write_file_atomically(to / file_name(name, "reliability"),
-                              svg_of(reliability_plot(name, result.acceptance[s], slots))));
+                              svg_of(reliability_plot(name, acceptance.raw.metrics(), slots))));
+    if (result.calibration == nullptr) continue;
+    DSPARK_RETURN_IF_ERROR(write_file_atomically(
+        to / file_name(name, "reliability-calibrated"),
+        svg_of(reliability_plot(name + ", calibrated", acceptance.calibrated.metrics(), slots))));
   }
   return {};
 }

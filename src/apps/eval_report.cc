@@ -3,6 +3,7 @@
 #include <map>
 
 #include "apps/bench.h"
+#include "apps/confidence_report.h"
 #include "apps/eval.h"
 
 namespace dspark::apps {
@@ -11,11 +12,6 @@ namespace {
 using Optional = std::optional<double>;
 
 constexpr size_t kMostColumns = 15;  // positions in a line of the terminal
-
-std::string number(Optional value, int digits) {
-  return value ? fmt::format("{:.{}f}", *value, digits) : std::string("-");
-}
-Json number(Optional value) { return value ? Json(*value) : Json(nullptr); }
 
 template <class Rate>  // rate(k), k from 0
 Json by_position(int slots, Rate rate) {
@@ -47,32 +43,45 @@ std::string position_table(const EvalResult& result, int slots, const char* titl
   return text;
 }
 
-std::string confidence_table(const EvalResult& result, int slots) {
-  if (std::none_of(result.acceptance.begin(), result.acceptance.end(),
-                   [](const Acceptance& a) { return a.has_confidence; }))
-    return {};
+// Lines for all suites, then their figures by position.
+std::string confidence_table(const EvalResult& result, int slots, const std::string& title,
+                             verify::ConfidenceSample Acceptance::*sample,
+                             verify::QualityIntervals Acceptance::*intervals) {
   const size_t width = name_width(result);
-  std::string text = fmt::format(
-      "\nconfidence, of survival at all positions\n{:{}} {:>6} {:>6} "
-      "{:>6} {:>9} {:>8}\n",
-      "", width, "ECE", "AUC", "Brier", "predicted", "accepted");
+  std::string text = fmt::format("\n{}, of survival at all positions\n{:{}}", title, "", width);
+  text += confidence_head();
   for (size_t s = 0; s < result.suites.size(); ++s) {
-    const auto all = result.acceptance[s].confidence.summary();
-    text += fmt::format("{:{}} {:>6} {:>6} {:>6} {:>9} {:>8}\n", result.suites[s].name, width,
-                        number(all.ece, 3), number(all.auc, 3), number(all.brier, 3),
-                        number(all.prediction, 3), number(all.outcome, 3));
+    const Acceptance& a = result.acceptance[s];
+    text += fmt::format("{:{}}", result.suites[s].name, width);
+    text += confidence_line((a.*sample).metrics().summary(), a.*intervals);
   }
-  const auto quality = [](const char* title, auto member) {
-    return std::pair(title, [member](const Acceptance& a, int k) -> Optional {
-      return a.confidence.at(k).*member;
+  using verify::ConfidenceQuality;
+  const auto by_slot = [&](const char* what, auto member) {
+    text += position_table(result, slots, what, [&](const Acceptance& a, int k) -> Optional {
+      return (a.*sample).metrics().at(k).*member;
     });
   };
-  using verify::ConfidenceQuality;
-  for (const auto& [title, rate] : {quality("ECE by position", &ConfidenceQuality::ece),
-                                    quality("AUC by position", &ConfidenceQuality::auc),
-                                    quality("Brier score by position", &ConfidenceQuality::brier)})
-    text += position_table(result, slots, title, rate);
+  by_slot("ECE by position", &ConfidenceQuality::ece);
+  by_slot("AUC by position", &ConfidenceQuality::auc);
+  by_slot("Brier score by position", &ConfidenceQuality::brier);
   return text;
+}
+
+std::string confidence_tables(const EvalResult& result, int slots) {
+  if (std::none_of(result.acceptance.begin(), result.acceptance.end(),
+                   [](const Acceptance& a) { return a.has_confidence(); }))
+    return {};
+  std::string text = confidence_table(
+      result, slots, result.calibration != nullptr ? "raw confidence" : "confidence, uncalibrated",
+      &Acceptance::raw, &Acceptance::raw_intervals);
+  if (result.calibration == nullptr) return text;
+  const verify::ModeCalibration& calibration = *result.calibration;
+  return text +
+         confidence_table(result, slots,
+                          fmt::format("confidence calibrated for {} at temperature {} ({})",
+                                      verify::mode_name(calibration.mode), calibration.temperature,
+                                      verify::form_name(verify::form_of(calibration.calibration))),
+                          &Acceptance::calibrated, &Acceptance::calibrated_intervals);
 }
 
 double tokens_per_s(const Timing& timing, bool drafts) {
@@ -113,31 +122,13 @@ std::string timing_table(const EvalResult& result) {
   return text;
 }
 
-Json confidence_json(const Acceptance& acceptance, int slots) {
-  const auto quality = [](const verify::ConfidenceQuality& q) {
-    return Json{{"count", q.count},
-                {"ece", number(q.ece)},
-                {"auc", number(q.auc)},
-                {"brier", number(q.brier)},
-                {"predicted", number(q.prediction)},
-                {"accepted", number(q.outcome)}};
-  };
-  if (!acceptance.has_confidence) return nullptr;
-  Json json = quality(acceptance.confidence.summary());
-  Json positions = Json::array();
-  for (int k = 0; k < slots; ++k) {
-    Json position = quality(acceptance.confidence.at(k));
-    Json bins = Json::array();
-    for (const auto& bin : acceptance.confidence.reliability(k))
-      bins.push_back({{"bin", bin.bin},
-                      {"range", {bin.low, bin.high}},
-                      {"predicted", bin.prediction},
-                      {"accepted", bin.outcome},
-                      {"count", bin.count}});
-    position["reliability"] = std::move(bins);
-    positions.push_back(std::move(position));
-  }
-  json["by_position"] = std::move(positions);
+// The raw confidences' figures, with the calibrated ones' among them.
+Json both_json(const Acceptance& a, const verify::ModeCalibration* calibration, int slots) {
+  if (!a.has_confidence()) return nullptr;
+  Json json = confidence_json(a.raw.metrics(), a.raw_intervals, slots);
+  json["calibrated"] = calibration == nullptr
+                           ? Json(nullptr)
+                           : confidence_json(a.calibrated.metrics(), a.calibrated_intervals, slots);
   return json;
 }
 
@@ -208,7 +199,7 @@ std::string eval_table(const EvalResult& result, int slots) {
                          [](const Acceptance& a, int k) { return a.drafts.accept_rate(k); });
   text += position_table(result, slots, "accepted, of those that accepted all before it",
                          [](const Acceptance& a, int k) { return a.drafts.conditional_rate(k); });
-  return text + confidence_table(result, slots) + timing_table(result);
+  return text + confidence_tables(result, slots) + timing_table(result);
 }
 
 Json eval_rows(const EvalResult& result, int slots) {
@@ -229,7 +220,7 @@ Json eval_rows(const EvalResult& result, int slots) {
          {"accept_rate", by_position(slots, [&](int k) { return a.drafts.accept_rate(k); })},
          {"conditional_rate",
           by_position(slots, [&](int k) { return a.drafts.conditional_rate(k); })},
-         {"confidence", confidence_json(a, slots)},
+         {"confidence", both_json(a, result.calibration, slots)},
          {"timing", result.timing.empty() ? Json(nullptr)
                                           : timing_json(result.timing[s], result.timed_planner)}});
   }

@@ -48,23 +48,30 @@ bool same_ids(const std::vector<engine::Completion>& a, const std::vector<engine
 
 }  // namespace
 
-void Acceptance::add(const engine::Completion& completion, int slots) {
+void Acceptance::add(const engine::Completion& completion,
+                     const verify::ModeCalibration* calibration, int slots) {
   ++prompts;
   tokens += static_cast<int64_t>(completion.ids.size());
   const std::span<const float> logits = completion.confidence_logits;
   std::vector<double> chance(static_cast<size_t>(slots)), survival(static_cast<size_t>(slots));
+  raw.begin_prompt();
+  calibrated.begin_prompt();
   size_t first = 0;
   for (const engine::Cycle& cycle : completion.cycles) {
     const int considered = cycle.ended ? cycle.accepted : cycle.verified;
     drafts.add(cycle.accepted + (cycle.ended ? 0 : 1), considered, cycle.accepted);
     if (logits.empty() || cycle.drafted == 0) continue;
     const auto drafted = static_cast<size_t>(cycle.drafted);
-    verify::survival(logits.subspan(first, drafted), {}, std::span(chance).first(drafted),
-                     std::span(survival).first(drafted));
+    const auto own = logits.subspan(first, drafted);
     first += drafted;
     if (cycle.verified < cycle.drafted) continue;  // not at full length
-    confidence.add(survival, considered, cycle.accepted);
-    has_confidence = true;
+    const auto score = [&](const verify::Calibration& as, verify::ConfidenceSample& sample) {
+      verify::survival(own, as, std::span(chance).first(drafted),
+                       std::span(survival).first(drafted));
+      sample.add(survival, considered, cycle.accepted);
+    };
+    score({}, raw);
+    if (calibration != nullptr) score(calibration->calibration, calibrated);
   }
 }
 
@@ -87,6 +94,7 @@ engine::Request EvalRun::request(const std::vector<int32_t>& prompt) const {
 Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
                                    std::vector<Acceptance>& results) {
   const int slots = engine_.info().draft_slots;
+  const verify::ModeCalibration* calibration = engine_.calibration(arguments_.sampling);
   const auto at_a_time = static_cast<size_t>(
       arguments_.has_planner ? arguments_.concurrency : std::max(arguments_.concurrency, kAtATime));
   const size_t total = prompts_of(suites, SIZE_MAX);
@@ -108,15 +116,15 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
           failed = fail("{}: {}", suites[suite].file, completion.error);
           return;
         }
-        results[suite].add(completion, slots);
-        if (suites.size() > 1) results.back().add(completion, slots);
+        results[suite].add(completion, calibration, slots);
+        if (suites.size() > 1) results.back().add(completion, calibration, slots);
       };
       auto id = engine_.submit(std::move(next), std::move(callbacks));
       if (!id) return fail("{}: {}", suites[suite].file, id.message());
       ++open;
       if (++prompt == suites[suite].prompts.size()) ++suite, prompt = 0;
     }
-    if (open == 0) return {};
+    if (open == 0) break;
     engine_.step();
     DSPARK_RETURN_IF_ERROR(failed);
     if (interrupt_.raised()) return fail("interrupted: nothing was written");
@@ -124,6 +132,12 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
                     fmt::format("{:.0f} tok/s", 1e3 * static_cast<double>(tokens) /
                                                     std::max(milliseconds_since(start), 1e-3)));
   }
+  for (Acceptance& result : results) {
+    if (!result.has_confidence()) continue;
+    result.raw_intervals = verify::bootstrap(result.raw);
+    if (calibration != nullptr) result.calibrated_intervals = verify::bootstrap(result.calibrated);
+  }
+  return {};
 }
 
 Result<EvalRun::Completions> EvalRun::run_group(std::span<const std::vector<int32_t>> prompts,

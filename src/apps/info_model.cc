@@ -56,6 +56,30 @@ void describe_spec(InfoText& out, const Result<model::Spec>& spec) {
   out.field("norm epsilon", s.norm_eps);
 }
 
+// What the confidences were made true with, and on what.
+void describe_calibrations(InfoText& out, const draft::DrafterConfig& c) {
+  if (!c.confidence_head) return;
+  out.heading("calibrations");
+  if (c.calibrations.empty()) return out.line("none: confidences are raw");
+  for (const draft::StoredCalibration& stored : c.calibrations) {
+    const verify::Calibration& calibration = stored.fit.calibration;
+    std::vector<std::string> files;
+    for (const auto& data : stored.data) files.push_back(printable(data.name));
+    out.field(fmt::format("{}, temperature {}", verify::mode_name(stored.fit.mode),
+                          stored.fit.temperature),
+              verify::form_name(verify::form_of(calibration)));
+    out.field("  slots' temperatures",
+              fmt::format("{:.3f}", fmt::join(calibration.temperatures, " ")));
+    if (!calibration.offsets.empty())
+      out.field("  slots' offsets", fmt::format("{:.3f}", fmt::join(calibration.offsets, " ")));
+    out.field("  fitted on", fmt::format("{} cycles, {} prompts of {}", stored.cycles,
+                                         stored.prompts, fmt::join(files, ", ")));
+    out.field("  target",
+              fmt::format("{}, {}", printable(stored.target), printable(stored.target_xxh3)));
+    out.field("  program", printable(stored.program));
+  }
+}
+
 }  // namespace
 
 void describe_model(InfoText& out, const Result<model::Spec>& spec) {
@@ -87,6 +111,7 @@ void describe_drafter(InfoText& out, const Result<draft::DrafterFile>& file) {
   out.field("target's tokenizer", c.tokenizer_fingerprint.empty()
                                       ? std::string("not stored")
                                       : printable(c.tokenizer_fingerprint));
+  describe_calibrations(out, c);
   out.heading("draft layers");
   describe_spec(out, c.decoder);
 }

@@ -31,6 +31,7 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
   dspark bench --suite decode
   dspark eval --drafter ngram --data questions.jsonl
+  dspark calibrate --drafter drafter.gguf --data held-back.jsonl
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
@@ -59,9 +60,10 @@ int run_program(int argc, char** argv) {
   program.footer(kProgramFooter);
   program.get_formatter()->column_width(34);
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
-  std::vector<Command> commands = {add_run(program),      add_bench(program),  add_eval(program),
-                                   add_tokenize(program), add_render(program), add_score(program),
-                                   add_convert(program),  add_info(program)};
+  std::vector<Command> commands = {
+      add_run(program),      add_bench(program),  add_eval(program),
+      add_tokenize(program), add_render(program), add_score(program),
+      add_convert(program),  add_info(program),   add_calibrate(program)};
   for (Command& command : add_data(program)) commands.push_back(std::move(command));
   program.add_subcommand("train", "Train a drafter, from a recipe (dspark-learn)");
   for (const Command& command : commands) {

@@ -99,6 +99,8 @@ Status RunReport::write(const Json& value) {
 
 Json RunReport::summary(const engine::Info& info) const {
   const double wall = wall_ms();
+  std::vector<std::string> warnings = warnings_;
+  warnings.insert(warnings.end(), info.warnings.begin(), info.warnings.end());
   return {
       {"model", info.model},
       {"drafter", info.drafter},
@@ -117,7 +119,7 @@ Json RunReport::summary(const engine::Info& info) const {
        cycles_ > 0 ? static_cast<double>(accepted_ + cycles_) / static_cast<double>(cycles_) : 1.0},
       {"peak_rss_bytes", peak_rss_bytes()},
       {"seed", settings_.sampled ? Json(settings_.seed) : Json(nullptr)},
-      {"warnings", warnings_}};
+      {"warnings", std::move(warnings)}};
 }
 
 Status RunReport::finish(const engine::Info& info) {

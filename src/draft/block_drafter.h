@@ -21,6 +21,9 @@ class BlockDrafter : public Drafter {
   int scratch_rows() const override { return model_->config.block_size; }
   std::span<const int> tap_layers() const override { return model_->config.target_layer_ids; }
   bool has_confidence() const override { return model_->config.confidence_head; }
+  const std::vector<StoredCalibration>* calibrations() const override {
+    return has_confidence() ? &model_->config.calibrations : nullptr;
+  }
 
   void absorb(std::span<const ContextRows> rows) override;
   void draft(std::span<const BlockRequest> requests) override;

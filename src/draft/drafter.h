@@ -78,6 +78,8 @@ class Drafter {
   virtual int scratch_rows() const { return 0; }
   virtual std::span<const int> tap_layers() const { return {}; }  // of the target
   virtual bool has_confidence() const { return false; }
+  // Of its confidences; nullptr where there is nothing to calibrate.
+  virtual const std::vector<StoredCalibration>* calibrations() const { return nullptr; }
   virtual std::unique_ptr<RequestState> new_state() const { return nullptr; }
 
   // Makes the rows the drafter's. Without taps there is nothing to do.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "draft/calibration_keys.h"
 #include "draft/config_check.h"
 #include "draft/dspark_keys.h"
 #include "draft/readers.h"
@@ -23,6 +24,7 @@ bool is_drafter(std::string_view architecture) {
 
 struct DrafterFile::Impl {
   DrafterConfig config;
+  bool own_form = false;
   // One of them is there.
   std::optional<formats::Safetensors> safetensors;
   std::optional<formats::GgufFile> gguf;
@@ -60,6 +62,10 @@ Status DrafterFile::Impl::read(formats::GgufFile file) {
   DSPARK_TRY(config, ours ? config_from_dspark(file) : config_from_llamacpp(file));
   config.name = file.name();
   DSPARK_RETURN_IF_ERROR(check_config(config, file.name()));
+  own_form = ours;
+  if (ours) {
+    DSPARK_TRY(config.calibrations, read_calibrations(file, config));
+  }
   const auto stored = ours ? file.tensors() : llamacpp_tensors(file, owned);
   DSPARK_TRY(tensors, match_tensors(config, Naming::kGguf, stored, {kD2tTensor, kRopeFreqsTensor}));
   gguf = std::move(file);
@@ -97,6 +103,8 @@ Result<DrafterFile> DrafterFile::parse(std::string_view config, const uint8_t* t
 }
 
 const DrafterConfig& DrafterFile::config() const { return impl_->config; }
+
+bool DrafterFile::is_own_form() const { return impl_->own_form; }
 
 const TensorView* DrafterFile::find(std::string_view name) const {
   const auto found = std::find_if(impl_->tensors.begin(), impl_->tensors.end(),

@@ -11,12 +11,25 @@
 
 #include "base/base.h"
 #include "model/model.h"
+#include "verify/verify.h"
 
 namespace dspark::draft {
 
 enum class Kind { kBlock, kEagle3 };  // kBlock: DSpark; DFlash where it has no Markov head
 enum class MarkovHead { kNone, kVanilla, kGated, kRnn };
 const char* markov_head_name(MarkovHead head);  // "none", "vanilla", "gated", "rnn"
+
+// A calibration that a drafter's file holds, and what it was fitted on.
+struct StoredCalibration {
+  struct Data {
+    std::string name, xxh3;  // a prompt file's, without its folder
+  };
+  verify::ModeCalibration fit;
+  std::string target, target_xxh3;  // name, and hash of its file or files
+  std::vector<Data> data;
+  int64_t prompts = 0, cycles = 0;
+  std::string program;  // its version
+};
 
 struct DrafterConfig {
   std::string name;  // the file's or directory's path, for messages
@@ -50,6 +63,9 @@ struct DrafterConfig {
   int draft_vocab = 0;
   std::vector<int32_t> d2t;  // [draft_vocab], empty when all
 
+  // Of the confidence head: each of another mode or temperature. Our own form alone holds them.
+  std::vector<StoredCalibration> calibrations;
+
   int taps() const { return static_cast<int>(target_layer_ids.size()); }
   int slots() const {  // most drafts of a cycle
     return kind == Kind::kEagle3 ? ttt_length : anchor_predicts ? block_size : block_size - 1;
@@ -75,6 +91,7 @@ class DrafterFile {
   ~DrafterFile();
 
   const DrafterConfig& config() const;
+  bool is_own_form() const;  // not DeepSpec's nor llama.cpp's
   // By DeepSpec's name ("layers.0.self_attn.q_proj.weight", "markov_head.markov_w1.weight");
   // nullptr when absent. embed_tokens.weight and lm_head.weight may be absent: then the target's
   // serve.
@@ -89,6 +106,10 @@ class DrafterFile {
   explicit DrafterFile(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// A hash (16 hex digits) of everything that makes drafts and confidences: config and tensors, not
+// calibrations nor the file's name.
+std::string fingerprint(const DrafterFile& file);
 
 // An error that says what differs when the drafter was not made for this target: hidden size, taps,
 // number of layers, vocabulary, tokenizer. target_fingerprint: of the target's tokenizer, empty

@@ -26,6 +26,7 @@ struct WriteOptions {
   std::vector<int32_t> draft_ids = {};  // the draft vocabulary to be, of tokens it drafts; empty:
                                         // as stored
   std::optional<int> candidates = {};   // DrafterConfig::candidates; empty: as stored
+  std::optional<std::vector<StoredCalibration>> calibrations = {};  // empty: as stored
 
   // The target: checked against the drafter, and asked for what the form needs and the drafter
   // leaves to it. May be nullptr.
@@ -47,8 +48,8 @@ struct WriteReport {
 Result<WriteReport> write_drafter(const DrafterFile& drafter, const std::filesystem::path& out,
                                   const WriteOptions& options, ThreadPool& pool);
 
-// Writes a drafter that is in memory, in our own form and float32. values: of a tensor of the table,
-// row-major; nullptr leaves it to the target (embedding and head alone).
+// Writes a drafter that is in memory, in our own form and float32. values: of a tensor of the
+// table, row-major; nullptr leaves it to the target (embedding and head alone).
 Status write_values(const DrafterConfig& config, const std::filesystem::path& out,
                     const std::function<const float*(const std::string& name)>& values);
 

@@ -1,5 +1,6 @@
 // Our own form: the keys become DeepSpec's config.json again, so that there is one reader of what
 // they mean.
+#include "draft/calibration_keys.h"
 #include "draft/config_check.h"
 #include "draft/dspark_keys.h"
 #include "draft/readers.h"
@@ -85,7 +86,7 @@ Result<nlohmann::json> read_keys(const formats::GgufFile& file) {
   for (const auto& [key, value] : file.metadata()) {
     if (!key.starts_with(kPrefix)) continue;
     const std::string name = key.substr(kPrefix.size());
-    if (name == "version" || name == "architecture") continue;
+    if (name == "version" || name == "architecture" || is_calibration_key(name)) continue;
     if (!known(name))
       return fail("{}: key {} is unknown in version {} of the form", file.name(),
                   formats::shown(key), kDsparkVersion);

@@ -1,4 +1,5 @@
 // From a config to the keys of our own form: those of DeepSpec's config.json, flattened.
+#include "draft/calibration_keys.h"
 #include "draft/config_json.h"
 #include "draft/dspark_keys.h"
 
@@ -60,6 +61,7 @@ void set_dspark_keys(const DrafterConfig& config, formats::GgufWriter& writer) {
   writer.set("dspark.architecture", json["architectures"][0].get<std::string>());
   set_keys(json, "dspark.", writer);
   writer.set("dspark.draft_vocab_size", static_cast<uint64_t>(config.draft_vocab));
+  set_calibration_keys(config, writer);
 }
 
 }  // namespace dspark::draft

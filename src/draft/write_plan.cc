@@ -21,9 +21,11 @@ class Planner {
   Result<WritePlan> plan() {
     plan_.config = stored_;
     if (options_.candidates) plan_.config.candidates = *options_.candidates;
+    if (options_.calibrations) plan_.config.calibrations = *options_.calibrations;
     DSPARK_RETURN_IF_ERROR(look_at_target());
     DSPARK_RETURN_IF_ERROR(choose_vocabulary());
     DSPARK_RETURN_IF_ERROR(check_layout());
+    look_at_calibrations();
     DrafterConfig& config = plan_.config;
     if (options_.layout == Layout::kDeepSpec) {
       config.draft_vocab = config.decoder.vocab;
@@ -56,6 +58,21 @@ class Planner {
     if (stored_.tokenizer_fingerprint.empty())
       plan_.config.tokenizer_fingerprint = options_.target_fingerprint;
     return {};
+  }
+
+  void look_at_calibrations() {
+    std::vector<StoredCalibration>& calibrations = plan_.config.calibrations;
+    if (calibrations.empty()) return;
+    const bool as_fitted = !options_.type && !options_.head_type && !options_.markov_type &&
+                           options_.draft_ids.empty() && !options_.candidates;
+    if (options_.layout != Layout::kDspark) {
+      note(fmt::format("{} form has no place for calibrations: {} left out",
+                       options_.layout == Layout::kLlamaCpp ? "llama.cpp's" : "DeepSpec's",
+                       calibrations.size()));
+      calibrations.clear();
+    } else if (!as_fitted && !options_.calibrations) {
+      note("its calibrations were fitted before this change: `dspark calibrate` fits them anew");
+    }
   }
 
   Status choose_vocabulary() {

@@ -79,6 +79,10 @@ Status Engine::set_planner(const std::string& planner) {
   return {};
 }
 
+const verify::ModeCalibration* Engine::calibration(const sample::Params& sampling) const {
+  return impl_->speculation == nullptr ? nullptr : impl_->speculation->calibration(sampling);
+}
+
 Status Engine::check_integrity() const {
   const Impl& e = *impl_;
   if (!idle()) return fail("{} requests run, {} wait", e.running.size(), e.waiting.size());

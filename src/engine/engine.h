@@ -124,8 +124,9 @@ struct Info {
   size_t position_bytes = 0;  // cache bytes of one position
   double load_ms = 0;
   std::string drafter = "none", planner = "off", verify;
-  int draft_slots = 0;       // most drafts of a cycle; 0 without a drafter
-  size_t drafter_bytes = 0;  // its packed matrices, borrowed ones not counted
+  int draft_slots = 0;                // most drafts of a cycle; 0 without a drafter
+  size_t drafter_bytes = 0;           // its packed matrices, borrowed ones not counted
+  std::vector<std::string> warnings;  // said in the log since, each once
 };
 
 // Rows and time of the last step; for bench and metrics.
@@ -173,6 +174,8 @@ class Engine {
   void set_draft_max(RequestId id, int slots);
   // While idle. Another planner from now on, as in Options. Without a drafter nothing happens.
   Status set_planner(const std::string& planner);
+  // What makes confidences of a request with these parameters true; nullptr: they stay raw.
+  const verify::ModeCalibration* calibration(const sample::Params& sampling) const;
   bool step();  // one step; false when nothing was left to do
   bool idle() const;
   const StepStats& last_step() const;

@@ -31,6 +31,7 @@ struct Engine::Impl {
 
   // step.cc: a step, from who brings which rows to what they became.
   void admit();
+  void warn_once(const std::string& text);
   void draft();
   void plan_rows();
   void add_rows(ActiveRequest& request, int64_t rows);

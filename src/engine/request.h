@@ -48,9 +48,10 @@ struct DraftState {
   std::vector<float> pending;  // [pending_rows or more, taps * hidden]
   int pending_rows = 0;
   int64_t drafter_rows = 0;
-  draft::Block block;                        // of this cycle; empty: none was drafted
-  std::vector<double> confidence, survival;  // [block], calibrated
-  std::vector<double> past_survival[2];      // of the step before, and of that before it
+  draft::Block block;                                // of this cycle; empty: none was drafted
+  const verify::Calibration* calibration = nullptr;  // of its confidences
+  std::vector<double> confidence, survival;          // [block], calibrated
+  std::vector<double> past_survival[2];              // of the step before, and of that before it
   int verify_length = 0;
   bool off = false;  // drafting ended: a draft was not finite
 };
@@ -74,6 +75,7 @@ class ActiveRequest {
   // Tokens that end it.
   std::span<const int32_t> stop_ids() const;
   sample::Sampler& sampler() { return sampler_; }
+  const sample::Params& sampling() const { return request_.sampling; }
   DraftState& draft() { return draft_; }
   // Most slots worth drafting: as many tokens may still come besides the bonus token.
   int draft_room(int64_t context) const;

@@ -10,6 +10,7 @@ constexpr int kPendingRows = 16;
 // Of drafters without a confidence head: a slot's chance before anything was seen, its weight in
 // observations, and how fast observations fade.
 constexpr double kPriorChance = 0.6, kPriorWeight = 4, kFading = 0.998;
+const verify::Calibration kRaw;
 
 }  // namespace
 
@@ -20,7 +21,11 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
       slots_(std::min(drafter_->slots(), options.draft_max)),
       feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(hidden)),
       reached_(static_cast<size_t>(slots_), 0),
-      accepted_(static_cast<size_t>(slots_), 0) {}
+      accepted_(static_cast<size_t>(slots_), 0) {
+  if (drafter_->calibrations() == nullptr) return;
+  for (const draft::StoredCalibration& stored : *drafter_->calibrations())
+    calibrations_.push_back(stored.fit);
+}
 
 Result<std::unique_ptr<Speculation>> Speculation::create(std::unique_ptr<draft::Drafter> drafter,
                                                          const Options& options, int hidden) {
@@ -60,10 +65,30 @@ void Speculation::allot(int step_rows) {
 
 void Speculation::join(ActiveRequest& request) const {
   DraftState& state = request.draft();
+  const verify::ModeCalibration* found = calibration(request.sampling());
+  state.calibration = found != nullptr ? &found->calibration : &kRaw;
   state.off = request.never_drafts();
   if (state.off) return;
   state.drafter = drafter_->new_state();
   state.pending.resize(static_cast<size_t>(kPendingRows + slots_ + 1) * feature_width_);
+}
+
+const verify::ModeCalibration* Speculation::calibration(const sample::Params& sampling) const {
+  const int index =
+      verify::matching_calibration(calibrations_, mode_, static_cast<double>(sampling.temperature));
+  return index < 0 ? nullptr : &calibrations_[static_cast<size_t>(index)];
+}
+
+std::string Speculation::lack_of_calibration(const sample::Params& sampling) const {
+  const verify::Planner::Needs needs = planner_->needs();
+  if (slots_ == 0 || drafter_->calibrations() == nullptr || calibration(sampling) != nullptr ||
+      !(needs.confidence || needs.survival || needs.lagged_survival))
+    return {};
+  const bool greedy = sampling.temperature == 0;
+  return fmt::format(
+      "{}: uncalibrated for {} verification, so planner {} counts on raw confidences; `dspark "
+      "calibrate` makes them true",
+      drafter_->name(), verify::mode_name(greedy ? verify::Mode::kGreedy : mode_), planner_name_);
 }
 
 bool Speculation::wants_features(std::span<ActiveRequest* const> requests) const {
@@ -124,7 +149,8 @@ void Speculation::estimate(DraftState& state) {
   state.confidence.resize(n);
   state.survival.resize(n);
   if (drafter_->has_confidence())
-    return verify::survival(state.block.confidence, {}, state.confidence, state.survival);
+    return verify::survival(state.block.confidence, *state.calibration, state.confidence,
+                            state.survival);
   double product = 1;
   for (size_t k = 0; k < n; ++k) {
     state.confidence[k] =

@@ -38,6 +38,10 @@ class Speculation {
   float* features() { return features_.data(); }
 
   void join(ActiveRequest& request) const;  // a request enters the batch
+  // What the drafter's file holds for requests with these parameters; nullptr: nothing.
+  const verify::ModeCalibration* calibration(const sample::Params& sampling) const;
+  // What to warn of when a request with these parameters runs; empty: nothing.
+  std::string lack_of_calibration(const sample::Params& sampling) const;
 
   // Drafts for the requests that may, then decides how many drafts of each are verified. Leaves
   // block and verify_length in their DraftState. other_rows: rows of the step besides the
@@ -61,6 +65,7 @@ class Speculation {
   void estimate(DraftState& state);
 
   std::unique_ptr<draft::Drafter> drafter_;
+  std::vector<verify::ModeCalibration> calibrations_;
   std::unique_ptr<verify::Planner> planner_;
   std::string planner_name_;
   verify::BuiltInCost cost_;

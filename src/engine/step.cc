@@ -12,12 +12,22 @@ int64_t Engine::Impl::positions_wanted(const ActiveRequest& request) const {
   return std::min(needed + speculation->scratch_rows(), pages->pages() * kv::kPositions);
 }
 
+void Engine::Impl::warn_once(const std::string& text) {
+  const auto said = std::find(info.warnings.begin(), info.warnings.end(), text);
+  if (text.empty() || said != info.warnings.end()) return;
+  log_warning("{}", text);
+  info.warnings.push_back(text);
+}
+
 // First come, first served: a request joins when the cache holds it to its end.
 void Engine::Impl::admit() {
   while (!waiting.empty() && static_cast<int>(running.size()) < options.max_running) {
     ActiveRequest& next = *waiting.front();
     if (!next.sequence().reserve(positions_wanted(next))) return;
-    if (speculation != nullptr) speculation->join(next);
+    if (speculation != nullptr) {
+      speculation->join(next);
+      if (!next.never_drafts()) warn_once(speculation->lack_of_calibration(next.sampling()));
+    }
     running.push_back(std::move(waiting.front()));
     waiting.pop_front();
   }

@@ -24,11 +24,11 @@ class Bins {
     double predicted = 0;  // sum
   };
 
-  void add(double prediction, bool outcome) {
+  void add(double prediction, bool outcome, int64_t times = 1) {
     Bin& bin = bins_[bin_of(prediction, kBins)];
-    ++bin.count;
-    bin.positive += outcome;
-    bin.predicted += prediction;
+    bin.count += times;
+    bin.positive += outcome ? times : 0;
+    bin.predicted += prediction * static_cast<double>(times);
   }
 
   // Mean |mean prediction - mean outcome| of a bin, weighted by count. Something was added.

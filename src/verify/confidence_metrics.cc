@@ -47,7 +47,8 @@ ConfidenceMetrics::ConfidenceMetrics(int slots) : slots_(static_cast<size_t>(slo
   }
 }
 
-void ConfidenceMetrics::add(std::span<const double> survival, int considered, int accepted) {
+void ConfidenceMetrics::add(std::span<const double> survival, int considered, int accepted,
+                            int times) {
   const auto n = static_cast<size_t>(considered);
   CHECK(n <= slots_.size() && n <= survival.size() && accepted >= 0 && accepted <= considered,
         "{} accepted of {} considered of {} slots, {} survivals", accepted, considered,
@@ -57,9 +58,9 @@ void ConfidenceMetrics::add(std::span<const double> survival, int considered, in
     const double prediction = clamp_prediction(survival[k]);
     const double error = prediction - (stood ? 1 : 0);
     Slot& slot = slots_[k];
-    slot.bins.add(prediction, stood);
-    slot.squares += error * error;
-    ++(stood ? slot.positives : slot.negatives)[bin_of(prediction, kFineBins)];
+    slot.bins.add(prediction, stood, times);
+    slot.squares += error * error * times;
+    (stood ? slot.positives : slot.negatives)[bin_of(prediction, kFineBins)] += times;
   }
 }
 

@@ -58,8 +58,9 @@ class ConfidenceMetrics {
   explicit ConfidenceMetrics(int slots);
 
   // survival: [>= considered], of a cycle verified at full length; considered and accepted as in
-  // ObservedCycle. The outcome at slot k is whether drafts 0..k were all accepted.
-  void add(std::span<const double> survival, int considered, int accepted);
+  // ObservedCycle. The outcome at slot k is whether drafts 0..k were all accepted. times: as if it
+  // were added so often.
+  void add(std::span<const double> survival, int considered, int accepted, int times = 1);
 
   ConfidenceQuality at(int slot) const;
   std::vector<ReliabilityBin> reliability(int slot) const;  // non-empty bins

@@ -2,10 +2,21 @@
 // everywhere.
 #pragma once
 
+#include <cmath>
+
 #include "base/base.h"
+#include "verify/calibration.h"
 
 namespace dspark::verify {
 
 inline double sigmoid(double x) { return 1 / (1 + real_exp(-x)); }  // 0 below -709
+
+// The confidence of a slot with this logit; 0 where it is NaN.
+inline double calibrated(float logit, const Calibration& calibration, size_t slot) {
+  if (std::isnan(logit)) return 0;
+  const double t = slot < calibration.temperatures.size() ? calibration.temperatures[slot] : 1;
+  const double b = slot < calibration.offsets.size() ? calibration.offsets[slot] : 0;
+  return sigmoid(static_cast<double>(logit) / t + b);
+}
 
 }  // namespace dspark::verify

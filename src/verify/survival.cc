@@ -6,15 +6,6 @@
 
 namespace dspark::verify {
 
-Status validate(const Calibration& calibration) {
-  for (size_t k = 0; k < calibration.temperatures.size(); ++k) {
-    const double t = calibration.temperatures[k];
-    if (!(t > 0 && std::isfinite(t)))
-      return fail("calibration: temperature {} of slot {}, expected a number above 0", t, k);
-  }
-  return {};
-}
-
 void survival(std::span<const float> logits, const Calibration& calibration,
               std::span<double> confidence, std::span<double> survival) {
   CHECK(confidence.size() == logits.size() && survival.size() == logits.size(),
@@ -22,8 +13,7 @@ void survival(std::span<const float> logits, const Calibration& calibration,
         survival.size());
   double product = 1;
   for (size_t k = 0; k < logits.size(); ++k) {
-    const double t = k < calibration.temperatures.size() ? calibration.temperatures[k] : 1;
-    confidence[k] = std::isnan(logits[k]) ? 0 : sigmoid(static_cast<double>(logits[k]) / t);
+    confidence[k] = calibrated(logits[k], calibration, k);
     survival[k] = product *= confidence[k];
   }
 }

@@ -4,14 +4,20 @@
 //
 //   mode.h        the modes of verification
 //   acceptance.h  a cycle's rows and drafts in, accepted drafts and the next token out
-//   survival.h    confidences, calibration and its fitting (STS)
+//   calibration.h  from raw confidences to true frequencies: forms, fits, which one applies
+//   survival.h    confidences and survival under a calibration
 //   metrics.h     accept length and rates; how true confidences are
+//   confidence_sample.h  how sure that is: bootstrap intervals
+//   choose_calibration.h  which form of calibration cycles call for
 //   planner.h     verify lengths for the requests of a step
 //   builtin_cost.h  what rows cost where nothing was measured
 #pragma once
 
 #include "verify/acceptance.h"
 #include "verify/builtin_cost.h"
+#include "verify/calibration.h"
+#include "verify/choose_calibration.h"
+#include "verify/confidence_sample.h"
 #include "verify/metrics.h"
 #include "verify/mode.h"
 #include "verify/planner.h"

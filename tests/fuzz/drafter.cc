@@ -32,6 +32,14 @@ void check_config(const DrafterConfig& c) {
         std::is_sorted(c.target_layer_ids.begin(), c.target_layer_ids.end()));
   CHECK(c.kind == Kind::kEagle3 || (c.mask_token_id >= 0 && c.mask_token_id < c.decoder.vocab));
   CHECK((c.markov_head == MarkovHead::kNone) == (c.markov_rank == 0));
+  for (const StoredCalibration& stored : c.calibrations) {
+    const verify::Calibration& calibration = stored.fit.calibration;
+    const auto slots = static_cast<size_t>(c.slots());
+    CHECK(c.confidence_head && verify::validate(calibration).ok());
+    CHECK(calibration.temperatures.size() == slots, "{}", calibration.temperatures.size());
+    CHECK(calibration.offsets.empty() || calibration.offsets.size() == slots);
+    CHECK((stored.fit.mode == verify::Mode::kGreedy) == (stored.fit.temperature == 0));
+  }
 }
 
 // What each form would hold of it; and some rows in another type.

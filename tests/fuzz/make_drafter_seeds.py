@@ -101,7 +101,9 @@ def gguf_value(value):
         return F32, value
     if isinstance(value, str):
         return STRING, value
-    return ARRAY, (I32, value)
+    if isinstance(value[0], str):
+        return ARRAY, (STRING, value)
+    return ARRAY, (F32 if isinstance(value[0], float) else I32, value)
 
 
 def gguf_file(keys, named, extra=()):
@@ -160,6 +162,13 @@ def seeds():
         "rope_type": "yarn", "rope_theta": 10000.0, "factor": 2.0, "beta_fast": 32.0,
         "beta_slow": 1.0, "original_max_position_embeddings": 32.0}}
     yield "own_yarn", gguf_file(own_keys(scaled, block), tensors())
+    fitted = {"form": "sts", "temperatures": [0.5, 1.0, 2.0], "target": "t.gguf", "target_xxh3": "0" * 16,
+              "data": ["a.jsonl", "b.jsonl"], "data_xxh3": ["1" * 16, "2" * 16], "prompts": 2, "cycles": 9,
+              "program": "0"}
+    yield "own_calibrated", gguf_file(own_keys(config(), block, calibrations=2, calibration={
+        "0": {"mode": "greedy", "temperature": 0.0} | fitted,
+        "1": {"mode": "rejection", "temperature": 1.0} | fitted
+             | {"form": "scale_offset", "offsets": [0.5, 0.0, -1.0]}}), tensors())
     yield "deepspec_gemma4", deepspec(gemma4(config()), gemma4_tensors(tensors()), "Gemma4DSparkModel")
     yield "own_gemma4", gguf_file(own_keys(gemma4(config()), "Gemma4DSparkModel"),
                                   gemma4_tensors(tensors()))
