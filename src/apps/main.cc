@@ -31,6 +31,7 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
   dspark bench --suite decode
   dspark eval --drafter ngram --data questions.jsonl
+  dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
 

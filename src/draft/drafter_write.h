@@ -47,8 +47,8 @@ struct WriteReport {
 Result<WriteReport> write_drafter(const DrafterFile& drafter, const std::filesystem::path& out,
                                   const WriteOptions& options, ThreadPool& pool);
 
-// Writes a drafter that is in memory, in our own form and float32. values: of a tensor of the table,
-// row-major; nullptr leaves it to the target (embedding and head alone).
+// Writes a drafter that is in memory, in our own form and float32. values: of a tensor of the
+// table, row-major; nullptr leaves it to the target (embedding and head alone).
 Status write_values(const DrafterConfig& config, const std::filesystem::path& out,
                     const std::function<const float*(const std::string& name)>& values);
 
