@@ -8,6 +8,7 @@
 
 #include "apps/arguments.h"
 #include "apps/command.h"
+#include "apps/json_lines.h"
 #include "apps/model_path.h"
 #include "apps/progress.h"
 #include "draft/draft.h"
@@ -56,9 +57,13 @@ Result<Target> open_target(const std::string& given) {
   return target;
 }
 
-// Lines of ids and JSON's arrays alike.
+// Lines of ids and JSON's arrays alike, and the "ids" of an object (`data stats --write-vocab`).
 Result<std::vector<int32_t>> read_ids(const std::string& path) {
   DSPARK_TRY(const std::string text, read_file(path, size_t{64} << 20));
+  if (text.starts_with('{')) {
+    DSPARK_TRY(const Json object, parse_object(text, path));
+    return ids_at(object, "ids", path);
+  }
   std::vector<int32_t> ids;
   for (size_t i = 0; i < text.size(); ++i) {
     if (std::isspace(static_cast<unsigned char>(text[i])) || text[i] == ',' || text[i] == '[' ||
@@ -145,7 +150,8 @@ Command add_convert(CLI::App& program) {
       weight_types());
   app->add_flag("--share", a.share, "Leave embedding and output head out: the target's serve");
   app->add_option("--draft-vocab", a.draft_vocab,
-                  "Draft these tokens only: a file of ids, one a line or a JSON array")
+                  "Draft these tokens only: a file of ids, one a line, a JSON array, or what `data "
+                  "stats` writes")
       ->type_name("FILE");
   app->add_option("--candidates", a.candidates,
                   "Tokens of a slot that the Markov head corrects, 0: the program's default "

@@ -9,6 +9,7 @@ namespace {
 constexpr const char* kFooter = R"(
 Examples:
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
+  dspark data stats corpus.jsonl --draft-vocab 8192 --write-vocab vocab.json
 )";
 
 }  // namespace
@@ -17,7 +18,7 @@ std::vector<Command> add_data(CLI::App& program) {
   CLI::App* data = program.add_subcommand("data", "Make and look at corpora for training");
   data->footer(kFooter);
   data->allow_extras();
-  return {add_data_regenerate(*data)};
+  return {add_data_regenerate(*data), add_data_stats(*data)};
 }
 
 }  // namespace dspark::apps

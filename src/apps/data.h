@@ -25,13 +25,25 @@ struct RegenerateArguments {
   std::string system;
   bool has_system = false;
   bool strict = false;
+
+  // Answers from servers, each http://HOST[:PORT][/PATH]; none: from our own engine.
+  std::vector<std::string> servers;
+  std::string server_model;  // empty: the first that the first server lists
+  std::string api_key_env;   // the environment variable with the bearer key; empty: none is sent
+  int server_timeout_s = 600;
+  int server_retries = 8;
 };
 
 // Its commands: regenerate and stats.
 std::vector<Command> add_data(CLI::App& program);
 Command add_data_regenerate(CLI::App& data);
+Command add_data_stats(CLI::App& data);
 
 // Answers the job's rows with the engine.
 Status answer_by_engine(const RegenerateArguments& arguments, RegenerateJob& job);
+// The same with --server. model: as find_server_model() gave it.
+Status answer_by_servers(const RegenerateArguments& arguments, const std::string& model,
+                         RegenerateJob& job);
+Result<std::string> find_server_model(const RegenerateArguments& arguments);
 
 }  // namespace dspark::apps

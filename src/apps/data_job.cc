@@ -6,7 +6,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr auto kBetweenSyncs = std::chrono::seconds(3);
+constexpr auto kBetweenSyncs = std::chrono::seconds(3);  // what a dead machine may lose
 constexpr double kBytesPerToken = 11;                    // an id and its text, in JSON
 constexpr double kShareOfMost = 0.6;                     // of --max-tokens, in a usual answer
 constexpr uint64_t kSeedMask = (uint64_t{1} << 53) - 1;  // exact in any reader of JSON

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/data_job.h"
+#include "apps/http_client.h"
 #include "apps/model_path.h"
 
 namespace dspark::apps {
@@ -14,13 +15,15 @@ constexpr const char* kFooter = R"(
 Prompts are JSONL rows {"id","turns":[text]}, or {"id","conversations":[{"role","content"}]}, of which the
 user's turns count. Each turn is answered with the answers before it in place. A row is answered at one
 temperature of the list, by its id, and with a seed of its own: its answer depends on the row and the options
-alone. The corpus (docs/formats.md) grows as rows are done. Stopped in any way, the same command goes on
+alone. With --server they are asked of a server with the OpenAI API (/v1/chat/completions), and rows have no
+token ids: readers make them with the chat template. The corpus (docs/formats.md) grows as rows are done. Stopped in any way, the same command goes on
 where it was, and the end is the same file; CORPUS.meta.json beside it holds the options.
 
 Examples:
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl --temperatures 0,0.7,1 --max-tokens 1024
   dspark data regenerate model.gguf --prompts prompts.jsonl --out part2.jsonl --offset 10000 --limit 10000
+  dspark data regenerate --server http://localhost:8000 --prompts prompts.jsonl --out corpus.jsonl --concurrency 64
 )";
 
 constexpr int kMostInt = std::numeric_limits<int32_t>::max();
@@ -53,17 +56,59 @@ Result<Json> own_answerer(const RegenerateArguments& arguments) {
 }
 
 Result<bool> regenerate(const RegenerateArguments& arguments) {
-  DSPARK_TRY(Json answerer, own_answerer(arguments));
-  DSPARK_TRY(const auto job, RegenerateJob::open(arguments, std::move(answerer)));
-  if (!job->nothing_left()) {
-    // What is done is kept, whatever ended the work.
-    const Status answered = answer_by_engine(arguments, *job);
-    if (!answered) {
-      const auto kept = job->finish();
-      return answered.error();
-    }
+  const bool by_servers = !arguments.servers.empty();
+  std::string server_model;
+  Json answerer;
+  if (by_servers) {
+    DSPARK_TRY(server_model, find_server_model(arguments));
+    answerer = {{"server_model", server_model}};
+  } else {
+    DSPARK_TRY(answerer, own_answerer(arguments));
   }
-  return job->finish();
+  DSPARK_TRY(const auto job, RegenerateJob::open(arguments, std::move(answerer)));
+  if (job->nothing_left()) return job->finish();
+  const Status answered = by_servers ? answer_by_servers(arguments, server_model, *job)
+                                     : answer_by_engine(arguments, *job);
+  // What is done is kept, whatever ended the work.
+  auto finished = job->finish();
+  if (!answered) return answered.error();
+  return finished;
+}
+
+void add_server_options(CLI::App& app, RegenerateArguments& arguments) {
+  constexpr const char* kGroup = "Answers from a server";
+  app.add_option("--server", arguments.servers,
+                 "http://HOST[:PORT][/PATH] of a server with the OpenAI API, instead of our engine "
+                 "(repeatable: requests are dealt out)")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            const auto url = parse_http_url(text);
+            return url ? std::string() : url.message();
+          },
+          ""))
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false)
+      ->type_name("URL")
+      ->group(kGroup);
+  app.add_option("--server-model", arguments.server_model,
+                 "The model to ask for (default: the first that the server lists)")
+      ->type_name("NAME")
+      ->group(kGroup);
+  app.add_option("--api-key-env", arguments.api_key_env,
+                 "The environment variable that holds the key to send")
+      ->type_name("NAME")
+      ->group(kGroup);
+  app.add_option("--server-timeout", arguments.server_timeout_s,
+                 "Seconds until an answer counts as lost (default 600)")
+      ->check(whole_number(1, 86400))
+      ->type_name("S")
+      ->group(kGroup);
+  app.add_option("--server-retries", arguments.server_retries,
+                 "Times that a request is sent again, later each time (default 8)")
+      ->check(whole_number(0, 100))
+      ->type_name("N")
+      ->group(kGroup);
 }
 
 void add_options(CLI::App& app, RegenerateArguments& arguments,
@@ -117,6 +162,7 @@ void add_options(CLI::App& app, RegenerateArguments& arguments,
       ->check(whole_number(1, 4096))
       ->type_name("C")
       ->group(kGroup);
+  add_server_options(app, arguments);
   app.add_flag("--strict", arguments.strict, "A row that can't be used ends the work")
       ->group(kGroup);
 }

@@ -6,7 +6,8 @@ namespace dspark::draft {
 
 std::vector<int> usual_taps(int target_layers) {
   const bool large = target_layers > 4;
-  const int first = large ? 1 : 0, last = std::max(large ? target_layers - 3 : target_layers - 2, first);
+  const int first = large ? 1 : 0,
+            last = std::max(large ? target_layers - 3 : target_layers - 2, first);
   std::vector<int> taps;
   for (int i = 0; i < 5; ++i) {
     const int tap = first + (2 * i * (last - first) + 4) / 8;

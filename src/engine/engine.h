@@ -150,8 +150,8 @@ struct Score {
 struct Reading {
   int64_t position = 0;  // of the first row
   int rows = 0;
-  const float* taps = nullptr;    // [rows, tap layers, hidden]
-  const float* normed = nullptr;  // [rows, hidden]: what the output head reads
+  const float* taps = nullptr;                 // [rows, tap layers, hidden]
+  const float* normed = nullptr;               // [rows, hidden]: what the output head reads
   std::vector<std::span<const float>> logits;  // [rows], each [vocab]
 };
 
@@ -184,8 +184,8 @@ class Engine {
   Status check_integrity() const;
 
   // While idle. Runs ids through the target and hands out its rows, in order; what a Reading points
-  // to lives until visit returns. tap_layers: ascending, -1 is the embedding output, l the output of
-  // layer l. An error when ids are invalid or too many, or an activation is not finite.
+  // to lives until visit returns. tap_layers: ascending, -1 is the embedding output, l the output
+  // of layer l. An error when ids are invalid or too many, or an activation is not finite.
   Status read(const std::vector<int32_t>& ids, const std::vector<int>& tap_layers,
               const std::function<void(const Reading&)>& visit);
   // While idle. An error when ids are invalid or too many.

@@ -32,12 +32,11 @@ Status Engine::read(const std::vector<int32_t>& ids, const std::vector<int>& tap
   for (int64_t at = 0; at < n; at += chunk) {
     const int64_t count = std::min(chunk, n - at);
     const model::Segment segment{&sequence, 0, static_cast<int>(count), at};
-    model::Batch batch{
-        std::span(ids).subspan(static_cast<size_t>(at), static_cast<size_t>(count)),
-        {&segment, 1},
-        std::span(rows).first(static_cast<size_t>(count)),
-        tap_layers,
-        tap_layers.empty() ? nullptr : taps.data()};
+    model::Batch batch{std::span(ids).subspan(static_cast<size_t>(at), static_cast<size_t>(count)),
+                       {&segment, 1},
+                       std::span(rows).first(static_cast<size_t>(count)),
+                       tap_layers,
+                       tap_layers.empty() ? nullptr : taps.data()};
     batch.normed = normed.data();
     e.forward->run(batch);
     sequence.extend(count);

@@ -28,7 +28,7 @@ struct CorpusReader::Impl {
 
 Result<CorpusRow> CorpusReader::Impl::read_row() {
   const std::string place = lines.place();
-  if (lines.too_long()) return fail("{}: longer than {} bytes", place, kMaxLineBytes);
+  if (lines.too_long()) return fail("{}: longer than {} bytes", place, kMaxRowBytes);
   DSPARK_TRY(CorpusRow found, parse_corpus_row(lines.text(), lines.number(), place));
   if (!found.ids.empty()) {
     if (options.vocab > 0)

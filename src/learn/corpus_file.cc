@@ -56,7 +56,6 @@ CorpusFile::CorpusFile(CorpusFile&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       path_(std::move(other.path_)),
       rows_(std::move(other.rows_)),
-      buffer_(std::move(other.buffer_)),
       rows_done_(other.rows_done_),
       last_row_(other.last_row_),
       end_(other.end_),
@@ -120,21 +119,15 @@ void CorpusFile::take(size_t row, uint64_t offset, uint64_t bytes) {
 
 Status CorpusFile::append(size_t row, std::string_view line) {
   CHECK(!done(row) && !line.empty());
-  buffer_ += line;
-  buffer_ += '\n';
-  take(row, end_, line.size() + 1);
-  end_ += line.size() + 1;
-  return buffer_.size() < kBufferBytes ? Status() : flush();
-}
-
-Status CorpusFile::flush() {
-  DSPARK_RETURN_IF_ERROR(write_all(fd_, buffer_, path_.string()));
-  buffer_.clear();
+  std::string bytes(line);
+  bytes += '\n';
+  DSPARK_RETURN_IF_ERROR(write_all(fd_, bytes, path_.string()));
+  take(row, end_, bytes.size());
+  end_ += bytes.size();
   return {};
 }
 
 Status CorpusFile::sync() {
-  DSPARK_RETURN_IF_ERROR(flush());
   if (::fsync(fd_) != 0) return fail("{}: cannot flush: {}", path_.string(), std::strerror(errno));
   return {};
 }

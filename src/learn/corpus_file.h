@@ -21,13 +21,13 @@ class CorpusFile {
                                  const std::vector<std::string>& ids);
   CorpusFile(CorpusFile&& other) noexcept;
   CorpusFile& operator=(CorpusFile&&) = delete;
-  ~CorpusFile();  // what was not synced is lost
+  ~CorpusFile();
 
   bool done(size_t row) const { return rows_[row].bytes > 0; }
   size_t rows_done() const { return rows_done_; }
   uint64_t bytes() const { return end_; }
 
-  // line: without LF, not empty. It is on disk after the next sync().
+  // line: without LF, not empty. From now on it outlives the process; the machine, after sync().
   Status append(size_t row, std::string_view line);
   Status sync();
   // Rewrites the file in order, at once or not at all.
@@ -39,13 +39,11 @@ class CorpusFile {
   };
   CorpusFile(int fd, std::filesystem::path path, size_t rows);
   Status read(const std::unordered_map<std::string_view, size_t>& row_of);
-  Status flush();
   void take(size_t row, uint64_t offset, uint64_t bytes);
 
   int fd_;
   std::filesystem::path path_;
   std::vector<Place> rows_;
-  std::string buffer_;  // appended and not written
   size_t rows_done_ = 0, last_row_ = 0;
   uint64_t end_ = 0;
   bool in_order_ = true;

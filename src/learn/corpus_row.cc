@@ -87,7 +87,7 @@ Result<CorpusRow> parse_corpus_row(std::string_view line, size_t number, const s
     DSPARK_TRY(row.loss, loss_of(found, row.ids.size(), place));
   }
   if (!has_ids || found.at_key("conversations").error() == simdjson::SUCCESS) {
-    DSPARK_TRY(value, member(found, "conversations", "an array of turns", place));
+    DSPARK_TRY(value, member(found, "conversations", "an array of turns (or \"ids\")", place));
     DSPARK_TRY(row.conversations, conversation_of(value, place));
   }
   if (double temperature = 0; found.at_key("temperature").get(temperature) == simdjson::SUCCESS)

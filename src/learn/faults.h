@@ -1,12 +1,16 @@
 // Rows that could not be used: how many, and what was wrong with the first of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace dspark::learn {
+
+// A longer line is no row, and must not fill the memory.
+inline constexpr size_t kMaxRowBytes = size_t{64} << 20;
 
 struct Faults {
   static constexpr size_t kKept = 20;

@@ -70,10 +70,10 @@ Result<bool> LineReader::next() {
     const char* from = buffer_.data() + begin_ + searched;
     const auto* found =
         static_cast<const char*>(std::memchr(from, '\n', filled_ - begin_ - searched));
-    if (found || (filled_ - begin_ > kMaxLineBytes)) {
+    if (found || (filled_ - begin_ > kMaxRowBytes)) {
       const auto length =
           found ? static_cast<size_t>(found - buffer_.data()) - begin_ : filled_ - begin_;
-      too_long_ |= length > kMaxLineBytes;
+      too_long_ |= length > kMaxRowBytes;
       whole_ = found != nullptr;
       if (whole_ && !too_long_) text_ = {buffer_.data() + begin_, length};
       begin_ += length + (whole_ ? 1 : 0);

@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "base/base.h"
+#include "learn/faults.h"
 
 namespace dspark::learn {
-
-// More is no row of a corpus, and must not fill the memory.
-inline constexpr size_t kMaxLineBytes = size_t{64} << 20;
 
 class LineReader {
  public:

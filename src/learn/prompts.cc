@@ -50,7 +50,7 @@ Result<PromptSet> read_prompts(const std::filesystem::path& file, bool strict) {
   std::unordered_map<std::string, size_t> seen;  // id to line
   const auto read_row = [&]() -> Result<Prompt> {
     const std::string place = lines.place();
-    if (lines.too_long()) return fail("{}: longer than {} bytes", place, kMaxLineBytes);
+    if (lines.too_long()) return fail("{}: longer than {} bytes", place, kMaxRowBytes);
     DSPARK_TRY(const auto row, json.object(lines.text(), place));
     Prompt prompt;
     prompt.line = lines.number();

@@ -25,10 +25,11 @@ torch::Tensor BlockNet::attend(const Part& part, const BlockBatch& batch,
   const int64_t inputs = config_.block_size, d = kind.head_dim, kv = kind.kv_heads;
   const int64_t group = decoder_.spec().heads / kv, n = part.blocks;
   // [kv, blocks, group * inputs, d]
-  const torch::Tensor q = queries.slice(0, part.first_block * inputs, (part.first_block + n) * inputs)
-                              .view({n, inputs, kv, group, d})
-                              .permute({2, 0, 3, 1, 4})
-                              .reshape({kv, n, group * inputs, d});
+  const torch::Tensor q =
+      queries.slice(0, part.first_block * inputs, (part.first_block + n) * inputs)
+          .view({n, inputs, kv, group, d})
+          .permute({2, 0, 3, 1, 4})
+          .reshape({kv, n, group * inputs, d});
   const auto of_context = [&](const torch::Tensor& x) {  // [kv, rows, d]
     return x.slice(0, part.first_context, part.first_context + part.context_rows).transpose(0, 1);
   };
@@ -64,8 +65,7 @@ torch::Tensor BlockNet::attend(const Part& part, const BlockBatch& batch,
 
 torch::Tensor BlockNet::backbone(const BlockBatch& batch) const {
   const int64_t inputs = config_.block_size;
-  const torch::Tensor context =
-      decoder_.norm(decoder_.linear(batch.features, "fc"), "hidden_norm");
+  const torch::Tensor context = decoder_.norm(decoder_.linear(batch.features, "fc"), "hidden_norm");
   torch::Tensor x = tables_.embedding.index_select(0, batch.tokens.flatten());
   const Rotation context_rotation = decoder_.rotation(batch.context_positions);
   const Rotation rotation =
@@ -99,9 +99,8 @@ torch::Tensor BlockNet::rnn_factors(const torch::Tensor& hidden, const torch::Te
 torch::Tensor BlockNet::bias(const torch::Tensor& hidden, const torch::Tensor& e) const {
   torch::Tensor factor = e;
   if (config_.markov_head == draft::MarkovHead::kGated)
-    factor = torch::sigmoid(
-                 decoder_.linear(torch::cat({hidden, e}, -1), "markov_head.gate_proj")) *
-             e;
+    factor =
+        torch::sigmoid(decoder_.linear(torch::cat({hidden, e}, -1), "markov_head.gate_proj")) * e;
   else if (config_.markov_head == draft::MarkovHead::kRnn)
     factor = rnn_factors(hidden, e);
   return decoder_.product(factor.flatten(0, 1), parameters_["markov_head.markov_w2.weight"]);

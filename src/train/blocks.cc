@@ -56,8 +56,7 @@ BlockBatch BlockMaker::make(std::span<const Sample* const> samples,
     const int64_t rows = anchors[s].back();
     const int64_t first = anchors[s].front();
     const int64_t end = std::min(sample.tokens(), anchors[s].back() + slots);
-    batch.parts.push_back(
-        {context_rows, rows, blocks, static_cast<int64_t>(anchors[s].size())});
+    batch.parts.push_back({context_rows, rows, blocks, static_cast<int64_t>(anchors[s].size())});
     features.push_back(sample.features.slice(0, 0, rows));
     positions.push_back(torch::arange(rows));
     hidden.push_back(sample.last_hidden.slice(0, first, end));

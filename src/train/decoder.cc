@@ -59,16 +59,13 @@ torch::Tensor Decoder::queries(int layer, const torch::Tensor& x, const Rotation
   return rotate(q, rotation);
 }
 
-KeysValues Decoder::keys_values(int layer, const torch::Tensor& x,
-                                const Rotation& rotation) const {
+KeysValues Decoder::keys_values(int layer, const torch::Tensor& x, const Rotation& rotation) const {
   const std::vector<int64_t> shape = {-1, kind().kv_heads, kind().head_dim};
   const torch::Tensor raw = linear(x, layer_name(layer, "self_attn.k_proj")).view(shape);
-  torch::Tensor values = kind().values_are_keys
-                             ? raw
-                             : linear(x, layer_name(layer, "self_attn.v_proj")).view(shape);
+  torch::Tensor values =
+      kind().values_are_keys ? raw : linear(x, layer_name(layer, "self_attn.v_proj")).view(shape);
   if (spec_.value_norm) values = rms_normalise(values, spec_.norm_eps);
-  const torch::Tensor keys =
-      spec_.qk_norm ? norm(raw, layer_name(layer, "self_attn.k_norm")) : raw;
+  const torch::Tensor keys = spec_.qk_norm ? norm(raw, layer_name(layer, "self_attn.k_norm")) : raw;
   return {rotate(keys, rotation), values};
 }
 

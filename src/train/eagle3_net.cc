@@ -28,22 +28,20 @@ std::vector<ChainStep> Eagle3Net::forward(const Sample& sample) const {
   CHECK(decoder_.spec().layers == 1, "Eagle3 has one layer");
   const model::AttentionKind& kind = decoder_.kind();
   const int64_t n = sample.tokens(), kv = kind.kv_heads;
-  const torch::Tensor ids =
-      torch::tensor(sample.ids, torch::kInt32).to(torch::kLong);
+  const torch::Tensor ids = torch::tensor(sample.ids, torch::kInt32).to(torch::kLong);
   const torch::Tensor causal = torch::ones({n, n}, torch::kBool).triu(1);
   torch::Tensor residual = decoder_.linear(sample.features, "fc");
-  torch::Tensor first_keys, first_values;         // [kv, 1, tokens, d], of step 0
+  torch::Tensor first_keys, first_values;           // [kv, 1, tokens, d], of step 0
   std::vector<torch::Tensor> own_keys, own_values;  // the same row's, of the steps since
   std::vector<ChainStep> steps;
   for (int64_t s = 0; s < config_.ttt_length; ++s) {
     // Row i reads the token at i + 1 + s; behind the end, token 0 as the reference's shifts do.
-    const torch::Tensor tokens =
-        torch::cat({ids.slice(0, std::min(n, s + 1)), torch::zeros({std::min(n, s + 1)}, torch::kLong)});
+    const torch::Tensor tokens = torch::cat(
+        {ids.slice(0, std::min(n, s + 1)), torch::zeros({std::min(n, s + 1)}, torch::kLong)});
     const torch::Tensor embedded = tables_.embedding.index_select(0, tokens);
-    const torch::Tensor input =
-        torch::cat({decoder_.norm(embedded, "layers.0.input_layernorm"),
-                    decoder_.norm(residual, "layers.0.hidden_norm")},
-                   -1);
+    const torch::Tensor input = torch::cat({decoder_.norm(embedded, "layers.0.input_layernorm"),
+                                            decoder_.norm(residual, "layers.0.hidden_norm")},
+                                           -1);
     const Rotation rotation = decoder_.rotation(torch::arange(s, n + s));
     const torch::Tensor q = by_head(decoder_.queries(0, input, rotation), kv);
     const KeysValues rows = decoder_.keys_values(0, input, rotation);
@@ -59,9 +57,9 @@ std::vector<ChainStep> Eagle3Net::forward(const Sample& sample) const {
     const torch::Tensor weights = torch::softmax(torch::cat(scores, -1) * kind.score_scale(), -1);
     torch::Tensor attended = torch::matmul(weights.slice(-1, 0, n), first_values);
     for (size_t i = 0; i < own_values.size(); ++i)
-      attended = attended + weights.slice(-1, n + static_cast<int64_t>(i),
-                                          n + static_cast<int64_t>(i) + 1) *
-                                own_values[i];
+      attended = attended +
+                 weights.slice(-1, n + static_cast<int64_t>(i), n + static_cast<int64_t>(i) + 1) *
+                     own_values[i];
     residual = decoder_.finish(0, residual, attended.permute({2, 0, 1, 3}).reshape({n, -1}));
     ChainStep step;
     step.logits = decoder_.product(decoder_.norm(residual, "norm"), tables_.head);
@@ -69,7 +67,8 @@ std::vector<ChainStep> Eagle3Net::forward(const Sample& sample) const {
       step.logits = torch::tanh(step.logits / cap) * cap;
     std::vector<float> mask(static_cast<size_t>(n));
     for (int64_t i = 0; i + s + 1 < n; ++i)
-      mask[static_cast<size_t>(i)] = sample.loss_mask[static_cast<size_t>(i + s)] != 0 ? 1.0f : 0.0f;
+      mask[static_cast<size_t>(i)] =
+          sample.loss_mask[static_cast<size_t>(i + s)] != 0 ? 1.0f : 0.0f;
     step.mask = torch::tensor(mask);
     step.target_rows = torch::arange(s + 1, n + s + 1).clamp_max(n - 1);
     steps.push_back(std::move(step));

@@ -32,8 +32,8 @@ class Eagle3Net {
 // Sums of a sequence. A step's loss is its sum over the positions of the micro-step, prompt and
 // padding included (spec D.5); the total weighs step s by decay^s.
 struct ChainSums {
-  std::vector<torch::Tensor> soft_ce;                      // by step, with gradients
-  std::vector<double> counted, agree, overlap;             // by step
+  std::vector<torch::Tensor> soft_ce;           // by step, with gradients
+  std::vector<double> counted, agree, overlap;  // by step
 };
 ChainSums chain_sums(const std::vector<ChainStep>& steps, const torch::Tensor& target);
 torch::Tensor total_loss(const ChainSums& sums, double decay, double positions);

@@ -222,8 +222,7 @@ Result<Sample> FeatureStore::get(int64_t row, const learn::Example& example) {
   if (keeps && impl_->offsets[static_cast<size_t>(row)] != 0) return impl_->load(row, example);
   const auto start = std::chrono::steady_clock::now();
   DSPARK_TRY(Sample sample, read_sample(impl_->engine, example, impl_->options.taps));
-  impl_->seconds +=
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  impl_->seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!keeps) return sample;
   DSPARK_RETURN_IF_ERROR(impl_->append(row, sample));
   return impl_->load(row, example);  // as every later visit reads it

@@ -19,8 +19,8 @@ struct FeatureOptions {
   std::string key;  // names target and tokens: a file made with another is refused
 };
 
-// A cache file: a header line of JSON, then a record a conversation, each with its checksum. Records
-// are appended as conversations come by; a torn last one is dropped at the next start.
+// A cache file: a header line of JSON, then a record a conversation, each with its checksum.
+// Records are appended as conversations come by; a torn last one is dropped at the next start.
 class FeatureStore {
  public:
   static Result<FeatureStore> open(FeatureOptions options, engine::Engine& engine, int64_t rows);

@@ -80,7 +80,8 @@ torch::Tensor slot_weights(const BlockBatch& batch, double decay) {
 // Sum over supervised slots by place, as numbers.
 void add_by_slot(const torch::Tensor& values, std::vector<double>& sums) {
   const torch::Tensor by_slot = values.to(torch::kDouble).sum(0);
-  for (size_t j = 0; j < sums.size(); ++j) sums[j] += by_slot[static_cast<int64_t>(j)].item<double>();
+  for (size_t j = 0; j < sums.size(); ++j)
+    sums[j] += by_slot[static_cast<int64_t>(j)].item<double>();
 }
 
 }  // namespace
@@ -94,8 +95,8 @@ SlotLosses slot_losses(const torch::Tensor& logits, const torch::Tensor& labels,
 
 BlockSums block_sums(const BlockOutput& output, const BlockBatch& batch,
                      const torch::Tensor& target, double decay) {
-  const SlotLosses losses = slot_losses(output.logits, batch.labels.flatten(), target,
-                                        batch.target_rows.flatten());
+  const SlotLosses losses =
+      slot_losses(output.logits, batch.labels.flatten(), target, batch.target_rows.flatten());
   const torch::Tensor weights = slot_weights(batch, decay);
   BlockSums sums;
   sums.slot_ce = losses.ce.view_as(weights);

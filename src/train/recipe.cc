@@ -32,16 +32,19 @@ void visit(Recipe& r, Field&& field) {
   field("drafter", "kind", r.kind, any, "dspark, dflash or eagle3");
   field("drafter", "layers", r.layers, between(1, 64), "draft layers (eagle3: 1)");
   field("drafter", "ffn", r.ffn, count, "feed-forward size, 0: the target's");
-  field("drafter", "block", r.block, between(1, 64), "slots of a block; drafts of a cycle of eagle3");
+  field("drafter", "block", r.block, between(1, 64),
+        "slots of a block; drafts of a cycle of eagle3");
   field("drafter", "taps", r.taps, any, "target layers that are tapped, []: five spread evenly");
   field("drafter", "markov", r.markov, any, "vanilla, gated or rnn (dspark)");
   field("drafter", "rank", r.rank, positive, "of the Markov head");
   field("drafter", "confidence", r.confidence, any, "a confidence head (dspark)");
   field("drafter", "draft_vocab", r.draft_vocab, count, "most frequent tokens drafted, 0: all");
-  field("drafter", "candidates", r.candidates, count, "tokens a slot that the Markov bias is made for");
+  field("drafter", "candidates", r.candidates, count,
+        "tokens a slot that the Markov bias is made for");
   field("drafter", "mask_token", r.mask_token, any, "a control token that no data has");
   field("drafter", "start", r.start, any, "fresh, target (its layers), or a drafter's file");
-  field("drafter", "start_layers", r.start_layers, any, "target layers to start from, []: the last");
+  field("drafter", "start_layers", r.start_layers, any,
+        "target layers to start from, []: the last");
   field("loss", "ce", r.ce, weight, "weight of cross-entropy");
   field("loss", "l1", r.l1, weight, "weight of the distance to the target's distribution");
   field("loss", "confidence", r.confidence_weight, weight, "weight of the confidence head's");
@@ -57,8 +60,10 @@ void visit(Recipe& r, Field&& field) {
   field("optimiser", "micro_batch", r.micro_batch, positive, "conversations at once in a process");
   field("optimiser", "anchors", r.anchors, positive, "most anchors of a conversation and visit");
   field("optimiser", "seed", r.seed, count, "of weights, anchors and order");
-  field("run", "precision", r.precision, any, "of products: f32, bf16, or auto: bf16 where it is fast");
-  field("run", "features", r.features, any, "cache (on disk beside the run) or fly (made at each visit)");
+  field("run", "precision", r.precision, any,
+        "of products: f32, bf16, or auto: bf16 where it is fast");
+  field("run", "features", r.features, any,
+        "cache (on disk beside the run) or fly (made at each visit)");
   field("run", "feature_bits", r.feature_bits, any, "of a cached value: 16 or 8");
   field("run", "evaluate_every", r.evaluate_every, positive, "steps between evaluations");
   field("run", "log_every", r.log_every, positive, "steps between rows of metrics.jsonl");
@@ -78,7 +83,10 @@ bool take(const toml::node& node, T& value) {
     if (!node.is_number()) return false;
     value = *node.value<double>();
     return std::isfinite(value);
-  } else if constexpr (requires { value.push_back({}); value.front().size(); } ||
+  } else if constexpr (requires {
+                         value.push_back({});
+                         value.front().size();
+                       } ||
                        std::is_same_v<T, std::vector<int64_t>>) {
     if constexpr (!std::is_same_v<T, std::string>) {
       const toml::array* list = node.as_array();
@@ -135,11 +143,10 @@ std::string one_of(const char* key, const std::string& value,
 
 // What goes beyond single values; empty when all is well.
 std::string conflict(const Recipe& r) {
-  for (const std::string& fault :
-       {one_of("drafter.kind", r.kind, {"dspark", "dflash", "eagle3"}),
-        one_of("drafter.markov", r.markov, {"vanilla", "gated", "rnn"}),
-        one_of("run.precision", r.precision, {"auto", "f32", "bf16"}),
-        one_of("run.features", r.features, {"cache", "fly"})})
+  for (const std::string& fault : {one_of("drafter.kind", r.kind, {"dspark", "dflash", "eagle3"}),
+                                   one_of("drafter.markov", r.markov, {"vanilla", "gated", "rnn"}),
+                                   one_of("run.precision", r.precision, {"auto", "f32", "bf16"}),
+                                   one_of("run.features", r.features, {"cache", "fly"})})
     if (!fault.empty()) return fault;
   if (r.feature_bits != 8 && r.feature_bits != 16) return "run.feature_bits: expected 8 or 16";
   if (r.corpus.empty()) return "data.corpus: expected at least one file";
@@ -214,7 +221,8 @@ Status set_value(Recipe& recipe, const std::string& assignment) {
                     name = "--set " + assignment;
   DSPARK_TRY(const toml::table table, parse(text, name));
   DSPARK_RETURN_IF_ERROR(apply(recipe, table, name));
-  if (const std::string wrong = conflict(recipe); !wrong.empty()) return fail("{}: {}", name, wrong);
+  if (const std::string wrong = conflict(recipe); !wrong.empty())
+    return fail("{}: {}", name, wrong);
   return {};
 }
 
@@ -231,11 +239,11 @@ std::string to_toml(const Recipe& recipe) {
 std::string recipe_keys() {
   Recipe recipe;
   std::string text, section;
-  visit(recipe, [&](const char* in, const char* key, const auto& value, const Check&,
-                    const char* what) {
-    if (section != in) text += fmt::format("[{}]\n", section = in);
-    text += fmt::format("  {:18} {:10} {}\n", key, shown(value), what);
-  });
+  visit(recipe,
+        [&](const char* in, const char* key, const auto& value, const Check&, const char* what) {
+          if (section != in) text += fmt::format("[{}]\n", section = in);
+          text += fmt::format("  {:18} {:10} {}\n", key, shown(value), what);
+        });
   return text;
 }
 

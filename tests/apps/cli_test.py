@@ -8,7 +8,7 @@ import subprocess
 
 from program import BARE_MODEL, PROGRAM, ProgramTest, json_lines, main, read_json_lines
 
-COMMANDS = ["run", "bench", "eval", "tokenize", "render", "score", "convert", "info"]
+COMMANDS = ["run", "bench", "eval", "data", "tokenize", "render", "score", "convert", "info"]
 BYTES = lambda text: [3 + byte for byte in text.encode()]
 
 

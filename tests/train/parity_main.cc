@@ -17,7 +17,7 @@ namespace {
 using namespace dspark::train;
 namespace fs = std::filesystem;
 
-constexpr double kLossTolerance = 1e-5;    // relative
+constexpr double kLossTolerance = 1e-5;  // relative
 constexpr double kGradient = 1e-5, kGradientShare = 1e-3;
 
 class Folder {
@@ -107,8 +107,7 @@ class Folder {
     }
     double values = 0, off = 0;
     for (const std::string& name : parameters.names()) {
-      const torch::Tensor d =
-          (parameters[name].detach() - get("param_after_3." + name)).abs();
+      const torch::Tensor d = (parameters[name].detach() - get("param_after_3." + name)).abs();
       report.check(d.max().item<double>() <= 6e-4, name + " after 3 steps");
       values += static_cast<double>(d.numel());
       off += d.gt(1e-5).sum().item<double>();
@@ -222,11 +221,13 @@ void check_eagle3(Folder& f) {
     f.near_metric(at("valid_tokens").c_str(), counted[s]);
     f.near_metric(at("accuracy").c_str(), agree[s] / counted[s]);
     f.near_metric(at("accept_rate").c_str(), overlap[s] / counted[s]);
-    for (const torch::Tensor& tensor : f.parameters.trained()) tensor.mutable_grad() = torch::Tensor();
+    for (const torch::Tensor& tensor : f.parameters.trained())
+      tensor.mutable_grad() = torch::Tensor();
     step_loss[s].backward({}, true);
     f.check_gradients(fmt::format("grad_step{}.", s));
   }
-  for (const torch::Tensor& tensor : f.parameters.trained()) tensor.mutable_grad() = torch::Tensor();
+  for (const torch::Tensor& tensor : f.parameters.trained())
+    tensor.mutable_grad() = torch::Tensor();
   const torch::Tensor value = loss();
   f.check_loss("loss", value.item<double>(), f.json["loss"]);
   value.backward();
