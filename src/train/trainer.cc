@@ -273,6 +273,7 @@ Result<RunResult> Run::train() {
              {"optimiser_share", optimise_seconds_ / seconds}}));
       }
       metrics_ = task_->new_metrics();
+      malloc_trim(0);  // what fragments between tensors of changing sizes goes back now and then
       row_start = Clock::now(), target_before = features_->target_seconds();
       learn_seconds_ = optimise_seconds_ = 0;
     }
