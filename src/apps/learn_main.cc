@@ -57,8 +57,7 @@ Status train(const Arguments& arguments) {
   const std::string summary =
       fmt::format("{} steps, {:.0f} positions in {:.0f} s; held back: loss {:.4f}, tau {:.3f}",
                   result.steps, result.positions, result.seconds, result.loss, result.tau);
-  if (!result.finished)
-    return fail("stopped at {}; the same command goes on", summary);
+  if (!result.finished) return fail("stopped at {}; the same command goes on", summary);
   std::fprintf(stderr, "%s\n", summary.c_str());
   return {};
 }

@@ -28,7 +28,8 @@ Points curve(const std::vector<nlohmann::json>& rows, const std::string& key) {
 
 // A round distance of marks for about five of them.
 double mark_step(double span) {
-  const double rough = std::max(span, 1e-9) / 5, power = std::pow(10, std::floor(std::log10(rough)));
+  const double rough = std::max(span, 1e-9) / 5,
+               power = std::pow(10, std::floor(std::log10(rough)));
   for (const double m : {1.0, 2.0, 5.0})
     if (rough <= m * power) return m * power;
   return 10 * power;
@@ -59,8 +60,9 @@ std::string escaped(const std::string& text) {
 }
 
 std::string both(const Rows& rows, const std::string& title, const std::string& key) {
-  return plot(title, key, {{.label = "trained", .points = curve(rows.trained, key), .faint = true},
-                           {.label = "held back", .points = curve(rows.held_back, key)}});
+  return plot(title, key,
+              {{.label = "trained", .points = curve(rows.trained, key), .faint = true},
+               {.label = "held back", .points = curve(rows.held_back, key)}});
 }
 
 std::string by_slot(const Rows& rows, const std::string& title, const std::string& stem) {

@@ -40,9 +40,10 @@ torch::Tensor BlockNet::attend(const Part& part, const BlockBatch& batch,
         .reshape({kv * n, inputs, d});
   };
   const int64_t rows = n * group * inputs;
-  const torch::Tensor to_context = decoder_.batch_product(q.view({kv, rows, d}), of_context(context.keys).transpose(1, 2));
-  const torch::Tensor to_block =
-      decoder_.batch_product(q.view({kv * n, group * inputs, d}), of_block(block.keys).transpose(1, 2));
+  const torch::Tensor to_context =
+      decoder_.batch_product(q.view({kv, rows, d}), of_context(context.keys).transpose(1, 2));
+  const torch::Tensor to_block = decoder_.batch_product(q.view({kv * n, group * inputs, d}),
+                                                        of_block(block.keys).transpose(1, 2));
   const torch::Tensor anchors = batch.anchors.slice(0, part.first_block, part.first_block + n);
   const torch::Tensor hidden_rows =
       torch::arange(part.context_rows).unsqueeze(0) >= anchors.unsqueeze(1);  // [blocks, rows]
@@ -52,9 +53,9 @@ torch::Tensor BlockNet::attend(const Part& part, const BlockBatch& batch,
                   to_block.view({kv, n, group * inputs, inputs})},
                  -1);
   const torch::Tensor weights = torch::softmax(scores * kind.score_scale(), -1);
-  const torch::Tensor from_context =
-      decoder_.batch_product(weights.slice(-1, 0, part.context_rows).reshape({kv, rows, part.context_rows}),
-                 of_context(context.values));
+  const torch::Tensor from_context = decoder_.batch_product(
+      weights.slice(-1, 0, part.context_rows).reshape({kv, rows, part.context_rows}),
+      of_context(context.values));
   const torch::Tensor from_block = decoder_.batch_product(
       weights.slice(-1, part.context_rows).reshape({kv * n, group * inputs, inputs}),
       of_block(block.values));

@@ -10,7 +10,7 @@
 namespace dspark::train {
 
 struct Corpus {
-  std::vector<learn::Example> examples;  // of all files, in order
+  std::vector<learn::Example> examples;     // of all files, in order
   std::vector<int64_t> trained, held_back;  // places in examples
   learn::ReadCounts counts;
   std::string digest;  // of tokens and masks

@@ -29,7 +29,7 @@ class Decoder {
   const model::AttentionKind& kind() const { return spec_.kinds[0]; }
 
   torch::Tensor linear(const torch::Tensor& x, const std::string& name) const;  // x W^T (+ bias)
-  torch::Tensor product(const torch::Tensor& x, const torch::Tensor& weight) const;  // x W^T
+  torch::Tensor product(const torch::Tensor& x, const torch::Tensor& weight) const;   // x W^T
   torch::Tensor batch_product(const torch::Tensor& a, const torch::Tensor& b) const;  // [n, ., .]
   torch::Tensor norm(const torch::Tensor& x, const std::string& name) const;
 

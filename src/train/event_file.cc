@@ -81,8 +81,8 @@ Status EventFile::append(const std::string& data) {
   const std::string record =
       length + raw(masked_checksum(length)) + data + raw(masked_checksum(data));
   const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  const bool written = fd >= 0 && ::write(fd, record.data(), record.size()) ==
-                                      static_cast<ssize_t>(record.size());
+  const bool written =
+      fd >= 0 && ::write(fd, record.data(), record.size()) == static_cast<ssize_t>(record.size());
   const int fault = errno;
   if (fd >= 0) ::close(fd);
   if (!written) return fail("{}: cannot write: {}", path_.string(), std::strerror(fault));

@@ -21,9 +21,9 @@ class Group {
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool leads() const { return rank_ == 0; }
-  double sum(double value);                            // over all processes
+  double sum(double value);                             // over all processes
   void sum(const std::vector<torch::Tensor>& tensors);  // in place; undefined ones are skipped
-  void wait();                                         // for all processes
+  void wait();                                          // for all processes
 
  private:
   struct Link;

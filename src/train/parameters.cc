@@ -3,8 +3,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 
-#include "draft/tensor_table.h"
-
 namespace dspark::train {
 namespace {
 

@@ -18,8 +18,10 @@ Result<int32_t> mask_token(const Recipe& recipe, const tokenizer::Tokenizer& tok
   if (ids.size() != 1 || ids[0] >= counts.vocab())
     return fail("drafter.mask_token: \"{}\" is not one token of the target", text);
   if (const int64_t n = counts.counts()[static_cast<size_t>(ids[0])]; n > 0)
-    return fail("drafter.mask_token: \"{}\" comes {} times in the corpus; expected a token that no "
-                "data has", text, n);
+    return fail(
+        "drafter.mask_token: \"{}\" comes {} times in the corpus; expected a token that no "
+        "data has",
+        text, n);
   return ids[0];
 }
 
@@ -33,12 +35,15 @@ draft::MarkovHead head_of(const std::string& name) {
 // it may lack, stay as they are.
 Status copy_layer(model::WeightFile& target, int from, int to, const DrafterConfig& config,
                   Parameters& parameters) {
-  constexpr std::pair<Part, const char*> kParts[] = {
-      {Part::kQ, "self_attn.q_proj"},   {Part::kK, "self_attn.k_proj"},
-      {Part::kV, "self_attn.v_proj"},   {Part::kO, "self_attn.o_proj"},
-      {Part::kGate, "mlp.gate_proj"},   {Part::kUp, "mlp.up_proj"},
-      {Part::kDown, "mlp.down_proj"},   {Part::kAttentionNorm, "input_layernorm"},
-      {Part::kFfnNorm, "post_attention_layernorm"}};
+  constexpr std::pair<Part, const char*> kParts[] = {{Part::kQ, "self_attn.q_proj"},
+                                                     {Part::kK, "self_attn.k_proj"},
+                                                     {Part::kV, "self_attn.v_proj"},
+                                                     {Part::kO, "self_attn.o_proj"},
+                                                     {Part::kGate, "mlp.gate_proj"},
+                                                     {Part::kUp, "mlp.up_proj"},
+                                                     {Part::kDown, "mlp.down_proj"},
+                                                     {Part::kAttentionNorm, "input_layernorm"},
+                                                     {Part::kFfnNorm, "post_attention_layernorm"}};
   for (const auto& [part, what] : kParts) {
     const std::string name = fmt::format("layers.{}.{}.weight", to, what);
     const std::vector<int64_t> shape = parameters[name].sizes().vec();
@@ -66,8 +71,7 @@ Status copy_target_layers(const Recipe& recipe, const DrafterConfig& config,
                              : -1;
     if (from < 0 || from >= all)
       return fail("drafter.start_layers: expected {} layers of 0 to {}", layers, all - 1);
-    DSPARK_RETURN_IF_ERROR(
-        copy_layer(target, static_cast<int>(from), l, config, parameters));
+    DSPARK_RETURN_IF_ERROR(copy_layer(target, static_cast<int>(from), l, config, parameters));
   }
   return {};
 }
@@ -98,8 +102,9 @@ Result<DrafterConfig> plan_drafter(const Recipe& recipe, const std::filesystem::
   c.decoder.pairs_embedding = chain;
   c.tokenizer_fingerprint = tokenizer.fingerprint();
   c.target_layers = target.layers;
-  c.target_layer_ids = recipe.taps.empty() ? draft::usual_taps(target.layers)
-                                           : std::vector<int>(recipe.taps.begin(), recipe.taps.end());
+  c.target_layer_ids = recipe.taps.empty()
+                           ? draft::usual_taps(target.layers)
+                           : std::vector<int>(recipe.taps.begin(), recipe.taps.end());
   if (chain) {
     c.ttt_length = static_cast<int>(recipe.block);
   } else {

@@ -43,8 +43,8 @@ Status RunFiles::cut_metrics(int64_t steps) {
 Status RunFiles::append(const fs::path& file, const nlohmann::ordered_json& row) {
   const std::string line = row.dump() + "\n";
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  const bool written = fd >= 0 && ::write(fd, line.data(), line.size()) ==
-                                      static_cast<ssize_t>(line.size());
+  const bool written =
+      fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
   const int fault = errno;
   if (fd >= 0) ::close(fd);
   if (!written) return fail("{}: cannot write: {}", file.string(), std::strerror(fault));
@@ -64,9 +64,10 @@ Status RunFiles::check_space(const fs::path& file, double bytes) {
   constexpr double kGb = 1e9;
   log_info("features: {:.1f} GB in {}", bytes / kGb, file.string());
   if (!error && bytes - there > static_cast<double>(space.available))
-    return fail("{}: {:.1f} GB of features are missing and the disk has {:.1f} GB left: fewer rows "
-                "(data.rows), run.feature_bits = 8, or run.features = \"fly\"",
-                file.string(), (bytes - there) / kGb, static_cast<double>(space.available) / kGb);
+    return fail(
+        "{}: {:.1f} GB of features are missing and the disk has {:.1f} GB left: fewer rows "
+        "(data.rows), run.feature_bits = 8, or run.features = \"fly\"",
+        file.string(), (bytes - there) / kGb, static_cast<double>(space.available) / kGb);
   return {};
 }
 

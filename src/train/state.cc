@@ -45,8 +45,7 @@ std::vector<Named> all_tensors(const Parameters& parameters, torch::optim::AdamW
 std::string checksum(const std::vector<Named>& tensors) {
   XXH3_state_t* state = XXH3_createState();
   XXH3_64bits_reset(state);
-  for (const Named& t : tensors)
-    XXH3_64bits_update(state, t.tensor.data_ptr(), t.tensor.nbytes());
+  for (const Named& t : tensors) XXH3_64bits_update(state, t.tensor.data_ptr(), t.tensor.nbytes());
   const uint64_t sum = XXH3_64bits_digest(state);
   XXH3_freeState(state);
   return fmt::format("{:016x}", sum);
@@ -86,13 +85,16 @@ Result<bool> load_state(const std::filesystem::path& file, Parameters& parameter
     return found == stored.metadata().end() ? std::string() : found->second;
   };
   if (value("recipe") != key.recipe)
-    return fail("{}: the run was begun with another recipe; give it another folder, or go on with "
-                "the recipe.toml beside it", file.string());
+    return fail(
+        "{}: the run was begun with another recipe; give it another folder, or go on with "
+        "the recipe.toml beside it",
+        file.string());
   if (value("corpus") != key.corpus)
     return fail("{}: the run was begun with another corpus", file.string());
   if (value("machine") != key.machine)
-    *note = fmt::format("begun on another machine ({}; here {}): it goes on, but not to the same bits",
-                        value("machine"), key.machine);
+    *note =
+        fmt::format("begun on another machine ({}; here {}): it goes on, but not to the same bits",
+                    value("machine"), key.machine);
   const std::vector<Named> tensors = all_tensors(parameters, optimiser);
   const torch::NoGradGuard guard;
   for (const Named& t : tensors) {

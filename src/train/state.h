@@ -12,12 +12,12 @@
 namespace dspark::train {
 
 struct Progress {
-  int64_t steps = 0;        // optimiser steps done
-  double seconds = 0;       // of all sittings
-  double positions = 0;     // supervised slots seen
+  int64_t steps = 0;     // optimiser steps done
+  double seconds = 0;    // of all sittings
+  double positions = 0;  // supervised slots seen
 };
 
-struct StateKey {  // what must be the same to go on
+struct StateKey {                       // what must be the same to go on
   std::string recipe, corpus, machine;  // machine: what results depend on: threads, instruction set
 };
 

@@ -9,7 +9,8 @@
 namespace dspark::train {
 namespace {
 
-constexpr uint64_t kMeasureSeed = 0x6d656173757265;  // anchors of evaluations are the same each time
+constexpr uint64_t kMeasureSeed =
+    0x6d656173757265;  // anchors of evaluations are the same each time
 
 class BlockTaskMetrics : public Metrics {
  public:
@@ -69,8 +70,7 @@ class BlockTask : public Task {
       const torch::Tensor target = net_.target_probabilities(batch);
       const BlockOutput output = net_.forward(batch);
       const BlockSums sums = block_sums(output, batch, target, weights_.decay);
-      static_cast<BlockTaskMetrics&>(metrics).sums.add(sums, output, batch, target,
-                                                       weights_.decay);
+      static_cast<BlockTaskMetrics&>(metrics).sums.add(sums, output, batch, target, weights_.decay);
       denominator = group.sum(sums.weight);
       (total_loss(sums, weights_, denominator) * scale).backward();
     } else {
@@ -116,8 +116,8 @@ class ChainMetrics : public Metrics {
   ChainMetrics(int steps, double decay)
       : decay_(decay), ce(static_cast<size_t>(steps)), counted(ce), agree(ce), overlap(ce) {}
   nlohmann::ordered_json json() const override {
-    nlohmann::ordered_json j = {{"loss", loss()}, {"tau_probabilistic", tau()},
-                                {"tau_greedy", chain(agree)}};
+    nlohmann::ordered_json j = {
+        {"loss", loss()}, {"tau_probabilistic", tau()}, {"tau_greedy", chain(agree)}};
     for (size_t s = 0; s < ce.size(); ++s) {
       j[fmt::format("ploss_{}", s)] = ratio(ce[s], rows);
       j[fmt::format("accept_rate@{}", s)] = ratio(overlap[s], counted[s]);

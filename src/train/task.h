@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "train/group.h"
 #include "train/blocks.h"
 #include "train/decoder.h"
+#include "train/group.h"
 #include "train/parameters.h"
 #include "train/recipe.h"
 

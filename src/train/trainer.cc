@@ -116,14 +116,14 @@ Status Run::prepare() {
                 recipe_.batch);
   total_steps_ = recipe_.steps > 0
                      ? recipe_.steps
-                     : std::max<int64_t>(1, std::llround(recipe_.epochs *
-                                                         static_cast<double>(steps_an_epoch_)));
+                     : std::max<int64_t>(
+                           1, std::llround(recipe_.epochs * static_cast<double>(steps_an_epoch_)));
   key_ = {to_toml(recipe_), corpus_.digest,
           fmt::format("{}, {} threads, {} processes", engine_->info().isa, torch::get_num_threads(),
                       group_.size())};
   std::string note;
-  DSPARK_TRY(const bool resumed, load_state(files_->state(), *parameters_, *optimiser_, progress_,
-                                            key_, &note));
+  DSPARK_TRY(const bool resumed,
+             load_state(files_->state(), *parameters_, *optimiser_, progress_, key_, &note));
   if (!note.empty()) log_warning("{}", note);
   if (group_.leads()) {
     DSPARK_RETURN_IF_ERROR(files_->cut_metrics(progress_.steps));
@@ -138,7 +138,9 @@ Status Run::prepare() {
 }
 
 Status Run::open_features(const std::string& target_digest) {
-  FeatureOptions options{{}, static_cast<int>(recipe_.feature_bits), config_.target_layer_ids,
+  FeatureOptions options{{},
+                         static_cast<int>(recipe_.feature_bits),
+                         config_.target_layer_ids,
                          target_digest + ":" + corpus_.digest};
   if (recipe_.features == "cache") {
     options.file = options_.features.empty() ? options_.folder / "features.bin" : options_.features;
@@ -195,9 +197,10 @@ Status Run::step() {
   grad_norm_ = torch::nn::utils::clip_grad_norm_(parameters_->trained(), recipe_.clip);
   const double loss = group_.sum(metrics_->loss());
   if (!std::isfinite(grad_norm_) || !std::isfinite(loss))
-    return fail("step {}: the loss is {} and its gradient's norm {}; the checkpoint of an earlier "
-                "step is kept in {}", progress_.steps + 1, metrics_->loss(), grad_norm_,
-                files_->state().string());
+    return fail(
+        "step {}: the loss is {} and its gradient's norm {}; the checkpoint of an earlier "
+        "step is kept in {}",
+        progress_.steps + 1, metrics_->loss(), grad_norm_, files_->state().string());
   for (auto& parameter_group : optimiser_->param_groups())
     static_cast<torch::optim::AdamWOptions&>(parameter_group.options())
         .lr(learning_rate(recipe_.learning_rate, recipe_.warmup, total_steps_, progress_.steps));
@@ -229,8 +232,7 @@ Status Run::evaluate() {
 
 Status Run::checkpoint() {
   if (group_.leads()) {
-    DSPARK_RETURN_IF_ERROR(
-        save_state(files_->state(), *parameters_, *optimiser_, progress_, key_));
+    DSPARK_RETURN_IF_ERROR(save_state(files_->state(), *parameters_, *optimiser_, progress_, key_));
     DSPARK_RETURN_IF_ERROR(draft::write_values(
         config_, files_->drafter(), [&](const std::string& name) -> const float* {
           return parameters_->has(name) ? (*parameters_)[name].data_ptr<float>() : nullptr;
@@ -295,15 +297,15 @@ Result<RunResult> Run::train() {
   }
   // A step that was begun is given up: the state is that of the step before.
   if (stopped_) DSPARK_RETURN_IF_ERROR(checkpoint());
-  return RunResult{!stopped_,       progress_.steps, progress_.positions,
+  return RunResult{!stopped_,         progress_.steps, progress_.positions,
                    progress_.seconds, held_loss_,      held_tau_};
 }
 
 }  // namespace
 
 Result<RunResult> run_training(const Recipe& recipe, const RunOptions& options) {
-  const int cpus = options.threads > 0 ? options.threads
-                                       : static_cast<int>(std::thread::hardware_concurrency());
+  const int cpus =
+      options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
   torch::set_num_threads(cpus);
   DSPARK_TRY(Group group, Group::join());
   if (recipe.batch % (recipe.micro_batch * group.size()) != 0)
