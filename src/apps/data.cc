@@ -10,6 +10,7 @@ constexpr const char* kFooter = R"(
 Examples:
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
   dspark data stats corpus.jsonl --draft-vocab 8192 --write-vocab vocab.json
+  dspark data cache corpus.jsonl --out cache
 )";
 
 }  // namespace
@@ -18,7 +19,7 @@ std::vector<Command> add_data(CLI::App& program) {
   CLI::App* data = program.add_subcommand("data", "Make and look at corpora for training");
   data->footer(kFooter);
   data->allow_extras();
-  return {add_data_regenerate(*data), add_data_stats(*data)};
+  return {add_data_regenerate(*data), add_data_stats(*data), add_data_cache(*data)};
 }
 
 }  // namespace dspark::apps

@@ -34,10 +34,11 @@ struct RegenerateArguments {
   int server_retries = 8;
 };
 
-// Its commands: regenerate and stats.
+// Its commands: regenerate, stats and cache.
 std::vector<Command> add_data(CLI::App& program);
 Command add_data_regenerate(CLI::App& data);
 Command add_data_stats(CLI::App& data);
+Command add_data_cache(CLI::App& data);
 
 // Answers the job's rows with the engine.
 Status answer_by_engine(const RegenerateArguments& arguments, RegenerateJob& job);

@@ -7,6 +7,8 @@
 //   corpus_options.h  what a corpus was made with, kept beside it
 //   corpus.h          a corpus read for training
 //   chat_mask.h       which tokens of a rendered conversation are the assistant's
+//   target_cache.h    DeepSpec's cache of target features, read and written
+//   epoch_order.h     the order in which an epoch visits samples
 //   token_counts.h    token frequencies and the draft vocabulary
 //   digest.h          what tells files and models apart
 #pragma once
@@ -17,6 +19,8 @@
 #include "learn/corpus_options.h"
 #include "learn/corpus_row.h"
 #include "learn/digest.h"
+#include "learn/epoch_order.h"
 #include "learn/faults.h"
 #include "learn/prompts.h"
+#include "learn/target_cache.h"
 #include "learn/token_counts.h"

@@ -20,7 +20,4 @@ struct Corpus {
 Result<Corpus> read_corpus(const Recipe& recipe, const tokenizer::Tokenizer& tokenizer,
                            int32_t vocab);
 
-// Of an epoch, as DeepSpec's sampler has it: a permutation of 0 .. n - 1 seeded 42 + epoch.
-std::vector<int64_t> epoch_order(int64_t n, int64_t epoch);
-
 }  // namespace dspark::train

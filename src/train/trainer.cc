@@ -161,7 +161,7 @@ Status Run::open_features(const std::string& target_digest) {
 int64_t Run::example_of(int64_t visit) const {
   const int64_t an_epoch = steps_an_epoch_ * recipe_.batch, epoch = visit / an_epoch;
   if (epoch != order_epoch_) {
-    order_ = epoch_order(static_cast<int64_t>(corpus_.trained.size()), epoch);
+    order_ = learn::epoch_order(static_cast<int64_t>(corpus_.trained.size()), epoch);
     order_epoch_ = epoch;
   }
   return corpus_.trained[static_cast<size_t>(order_[static_cast<size_t>(visit % an_epoch)])];

@@ -35,8 +35,8 @@ Outcome run_folder(const fs::path& folder, Report& report) {
   run("verify.json", check_acceptance, false);
   run("cases.json", check_scheduler, true);
   run("sts_cases.json", check_sts, true);
-  if (known) return Outcome::kRun;
-  return fs::exists(folder / "cache/manifest.json") ? Outcome::kSkip : Outcome::kUnknown;
+  run("cache/manifest.json", check_target_cache, true);
+  return known ? Outcome::kRun : Outcome::kUnknown;
 }
 
 int run_all() {

@@ -71,6 +71,7 @@ void check_drafter(const std::filesystem::path& folder, Report& report);
 void check_metrics(const std::filesystem::path& file, Report& report);     // metrics.json
 void check_acceptance(const std::filesystem::path& file, Report& report);  // verify.json
 void check_scheduler(const std::filesystem::path& folder, Report& report);
+void check_target_cache(const std::filesystem::path& folder, Report& report);
 void check_sts(const std::filesystem::path& folder, Report& report);
 // Losses, gradients and steps, where the folder has them; false: their program is not built.
 bool check_train(const std::filesystem::path& folder, Report& report);
