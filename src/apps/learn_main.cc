@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "apps/interrupt.h"
+#include "apps/learn_report.h"
 #include "apps/model_path.h"
 #include "apps/progress.h"
 #include "train/train.h"
@@ -14,7 +15,8 @@ namespace dspark::apps {
 namespace {
 
 constexpr const char* kFooter = R"(
-The folder gets recipe.toml, metrics.jsonl, timing.jsonl, state.safetensors and drafter.gguf. Stopped or
+The folder gets recipe.toml, metrics.jsonl, timing.jsonl, events/ for TensorBoard, report.html with the
+curves, state.safetensors and drafter.gguf (docs/training.md). Stopped or
 killed, the same command goes on from the last checkpoint. Several processes: any launcher that sets RANK,
 WORLD_SIZE, MASTER_ADDR and MASTER_PORT (torchrun, Slurm, mpirun).
 
@@ -51,6 +53,7 @@ Status train(const Arguments& arguments) {
   };
   DSPARK_TRY(const train::RunResult result, train::run_training(recipe, options));
   bar.clear();
+  DSPARK_RETURN_IF_ERROR(write_learn_report(options.folder));
   const std::string summary =
       fmt::format("{} steps, {:.0f} positions in {:.0f} s; held back: loss {:.4f}, tau {:.3f}",
                   result.steps, result.positions, result.seconds, result.loss, result.tau);

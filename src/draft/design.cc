@@ -16,7 +16,24 @@ std::vector<int> usual_taps(int target_layers) {
   return taps;
 }
 
+namespace {
+
+// Layers of the target's own kind, all with full attention (spec B.5).
+model::Spec gemma4_layers(const model::Spec& target, int layers, int64_t ffn) {
+  model::Spec spec = target;
+  spec.layers = layers;
+  if (ffn > 0) spec.ffn = static_cast<int>(ffn);
+  for (const model::AttentionKind& kind : target.kinds)
+    if (kind.window == 0) spec.kinds = {kind};
+  spec.kind_of_layer.clear();
+  spec.tied_head = false;
+  return spec;
+}
+
+}  // namespace
+
 model::Spec draft_layers(const model::Spec& target, int layers, int64_t ffn) {
+  if (target.family == model::Family::kGemma4) return gemma4_layers(target, layers, ffn);
   model::Spec spec;
   spec.family = model::Family::kQwen3;
   spec.layers = layers;

@@ -74,6 +74,11 @@ Result<Spec> spec_from_gguf(const formats::GgufFile& file) {
   DSPARK_TRY(spec.architecture, file.string("general.architecture"));
   if (spec.architecture == "gemma4") return gemma4_spec(file);
   const auto family = family_from_name(spec.architecture);
+  for (const char* drafter : {"dspark", "dflash", "eagle3"})
+    if (spec.architecture == drafter)
+      return fail("{}: architecture \"{}\" is a drafter, not a model: give it with --drafter, beside "
+                  "the model that it was made for",
+                  file.name(), drafter);
   if (!family)
     return fail("{}: architecture \"{}\" is not supported: expected llama, qwen2, qwen3 or gemma4",
                 file.name(), spec.architecture);

@@ -10,12 +10,16 @@ using model::Part;
 
 Result<int32_t> mask_token(const Recipe& recipe, const tokenizer::Tokenizer& tokenizer,
                            const learn::TokenCounts& counts) {
-  const std::vector<int32_t> ids = tokenizer.encode(recipe.mask_token, tokenizer::Tokenizer::Specials::kParse);
-  if (ids.size() != 1)
-    return fail("drafter.mask_token: \"{}\" is not one token of the target", recipe.mask_token);
+  const std::string& text = recipe.mask_token;
+  const bool is_id = text.find_first_not_of("0123456789") == std::string::npos && text.size() < 9;
+  const std::vector<int32_t> ids =
+      is_id ? std::vector<int32_t>{std::atoi(text.c_str())}
+            : tokenizer.encode(text, tokenizer::Tokenizer::Specials::kParse);
+  if (ids.size() != 1 || ids[0] >= counts.vocab())
+    return fail("drafter.mask_token: \"{}\" is not one token of the target", text);
   if (const int64_t n = counts.counts()[static_cast<size_t>(ids[0])]; n > 0)
     return fail("drafter.mask_token: \"{}\" comes {} times in the corpus; expected a token that no "
-                "data has", recipe.mask_token, n);
+                "data has", text, n);
   return ids[0];
 }
 

@@ -41,7 +41,7 @@ void visit(Recipe& r, Field&& field) {
   field("drafter", "draft_vocab", r.draft_vocab, count, "most frequent tokens drafted, 0: all");
   field("drafter", "candidates", r.candidates, count,
         "tokens a slot that the Markov bias is made for");
-  field("drafter", "mask_token", r.mask_token, any, "a control token that no data has");
+  field("drafter", "mask_token", r.mask_token, any, "a control token that no data has, or its id");
   field("drafter", "start", r.start, any, "fresh, target (its layers), or a drafter's file");
   field("drafter", "start_layers", r.start_layers, any,
         "target layers to start from, []: the last");

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "train/corpus.h"
+#include "train/event_file.h"
 #include "train/feature_store.h"
 #include "train/plan.h"
 #include "train/run_files.h"
@@ -72,6 +73,7 @@ class Run {
   std::unique_ptr<torch::optim::AdamW> optimiser_;
   std::unique_ptr<Metrics> metrics_;  // since the last logged row
   std::optional<RunFiles> files_;
+  std::optional<EventFile> events_;  // of the leading process
   Progress progress_;
   StateKey key_;
   std::string notes_;
@@ -123,7 +125,10 @@ Status Run::prepare() {
   DSPARK_TRY(const bool resumed, load_state(files_->state(), *parameters_, *optimiser_, progress_,
                                             key_, &note));
   if (!note.empty()) log_warning("{}", note);
-  if (group_.leads()) DSPARK_RETURN_IF_ERROR(files_->cut_metrics(progress_.steps));
+  if (group_.leads()) {
+    DSPARK_RETURN_IF_ERROR(files_->cut_metrics(progress_.steps));
+    DSPARK_TRY(events_, EventFile::create(options_.folder / "events"));
+  }
   log_info("{}: {} parameters; {} conversations, {} held back; {} steps of {}{}", recipe_.kind,
            parameters_->trained_values(), corpus_.trained.size(), corpus_.held_back.size(),
            total_steps_, recipe_.batch,
@@ -216,6 +221,7 @@ Status Run::evaluate() {
     nlohmann::ordered_json row = {{"step", progress_.steps}, {"split", "held_back"}};
     row.update(metrics->json());
     DSPARK_RETURN_IF_ERROR(files_->add_metrics(row));
+    DSPARK_RETURN_IF_ERROR(events_->add(progress_.steps, "held_back", row));
   }
   group_.wait();
   return {};
@@ -263,6 +269,7 @@ Result<RunResult> Run::train() {
                                   std::min(progress_.steps, total_steps_ - 1));
         row["grad_norm"] = grad_norm_;
         DSPARK_RETURN_IF_ERROR(files_->add_metrics(row));
+        DSPARK_RETURN_IF_ERROR(events_->add(progress_.steps, "train", row));
         DSPARK_RETURN_IF_ERROR(files_->add_timing(
             {{"step", progress_.steps},
              {"seconds", progress_.seconds},
@@ -273,6 +280,7 @@ Result<RunResult> Run::train() {
              {"optimiser_share", optimise_seconds_ / seconds}}));
       }
       metrics_ = task_->new_metrics();
+      malloc_trim(0);  // what fragments between tensors of changing sizes goes back now and then
       row_start = Clock::now(), target_before = features_->target_seconds();
       learn_seconds_ = optimise_seconds_ = 0;
     }
