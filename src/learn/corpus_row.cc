@@ -60,9 +60,12 @@ std::string to_line(const CorpusRow& row) {
   Json messages = Json::array();
   for (const Message& message : row.conversations)
     messages.push_back({{"role", message.role}, {"content", message.content}});
-  Json json = {{"id", row.id},        {"conversations", std::move(messages)},
-               {"status", "success"}, {"temperature", row.temperature},
-               {"seed", row.seed},    {"finish", row.finish}};
+  Json json = {{"id", row.id}};
+  if (!row.conversations.empty()) json["conversations"] = std::move(messages);
+  json["status"] = "success";
+  json["temperature"] = row.temperature;
+  json["seed"] = row.seed;
+  json["finish"] = row.finish;
   if (!row.ids.empty()) {
     json["ids"] = row.ids;
     Json loss = Json::array();
