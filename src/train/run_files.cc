@@ -11,17 +11,21 @@ namespace dspark::train {
 
 namespace fs = std::filesystem;
 
-Status RunFiles::begin(const std::string& recipe, bool fresh, bool leads) {
+Status RunFiles::begin(const std::string& recipe, bool fresh) {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) return fail("{}: cannot make the folder: {}", folder_.string(), error.message());
   const fs::path file = folder_ / "recipe.toml";
-  if (!fs::exists(file)) return leads ? write_file_atomically(file, recipe) : Status();
+  if (!fs::exists(file)) return {};
   if (fresh) return fail("{}: a run is there already", folder_.string());
   DSPARK_TRY(const std::string stored, read_file(file, size_t{1} << 20));
   if (stored != recipe)
     return fail("{}: the run there has another recipe: give another folder", folder_.string());
   return {};
+}
+
+Status RunFiles::claim(const std::string& recipe) {
+  return write_file_atomically(folder_ / "recipe.toml", recipe);
 }
 
 Status RunFiles::cut_metrics(int64_t steps) {

@@ -13,9 +13,10 @@ class RunFiles {
  public:
   explicit RunFiles(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  // Makes the folder and stores the recipe. An error where another run is in it, or, with fresh,
-  // any run.
-  Status begin(const std::string& recipe, bool fresh, bool leads);
+  // Makes the folder. An error where a run of another recipe is in it, or, with fresh, any run.
+  Status begin(const std::string& recipe, bool fresh);
+  // Stores the recipe: from here on the folder is this run's.
+  Status claim(const std::string& recipe);
   // Drops rows of steps behind `steps`, which a resumed run makes again, and a torn last row.
   Status cut_metrics(int64_t steps);
   Status add_metrics(const nlohmann::ordered_json& row);

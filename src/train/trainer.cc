@@ -88,7 +88,7 @@ class Run {
 Status Run::prepare() {
   keep_freed_memory();
   files_.emplace(options_.folder);
-  DSPARK_RETURN_IF_ERROR(files_->begin(to_toml(recipe_), options_.fresh, group_.leads()));
+  DSPARK_RETURN_IF_ERROR(files_->begin(to_toml(recipe_), options_.fresh));
   engine::Options engine_options;
   engine_options.threads = options_.threads;
   engine_options.max_running = 1;
@@ -126,6 +126,7 @@ Status Run::prepare() {
              load_state(files_->state(), *parameters_, *optimiser_, progress_, key_, &note));
   if (!note.empty()) log_warning("{}", note);
   if (group_.leads()) {
+    DSPARK_RETURN_IF_ERROR(files_->claim(to_toml(recipe_)));
     DSPARK_RETURN_IF_ERROR(files_->cut_metrics(progress_.steps));
     DSPARK_TRY(events_, EventFile::create(options_.folder / "events"));
   }

@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests" / "apps"))
-from program import ROOT, ProgramTest, main  # noqa: E402
+from program import ProgramTest, main, read_json_lines  # noqa: E402
 
 LEARN = sys.argv[3]
 
@@ -139,8 +139,8 @@ class Train(ProgramTest):
         for process in both:
             _, error = process.communicate(timeout=300)
             self.assertEqual(process.returncode, 0, error)
-        loss = lambda out: [json.loads(l)["loss"] for l in open(self.scratch / out / "metrics.jsonl")
-                            if json.loads(l)["split"] == "held_back"][-1]
+        loss = lambda out: [row["loss"] for row in read_json_lines(self.scratch / out / "metrics.jsonl")
+                            if row["split"] == "held_back"][-1]
         self.assertAlmostEqual(loss("one"), loss("two"), delta=0.02 * loss("one"))
 
 
