@@ -244,7 +244,7 @@ class Regenerate(DataTest):
         self.assertIn("regenerate", self.expect(0, "data", "--help").stdout)
         self.assertIn("Example", self.expect(0, "data", "regenerate", "--help").stdout)
         self.assertIn("Example", self.expect(0, "data", "stats", "--help").stdout)
-        self.assertIn("regenerate or stats", self.expect(2, "data").stderr)
+        self.assertIn("regenerate, stats or cache", self.expect(2, "data").stderr)
         self.assertIn("the nearest is regenerate", self.expect(2, "data", "regenrate").stderr)
         self.assertIn("--temperatures", self.expect(2, "data", "regenerate", "--temperature", "1").stderr)
         for arguments in (["--temperatures", "0,x"], ["--temperatures", ""], ["--temperatures", "0,,1"],
@@ -430,6 +430,30 @@ class FromServer(DataTest):
             self.assertIn("the same command goes on", err.decode())
             self.regenerate(prompts, out, "--server", server.url)
         self.assertEqual([row["id"] for row in read_json_lines(out)], [row["id"] for row in rows])
+
+
+class Cache(DataTest):
+    """DeepSpec's target cache; its layout is held against the reference's by the parity tests."""
+
+    def test_a_corpus(self):
+        ids = [2, 5, 5, 5, 7, 7, 9]
+        rows = [{"id": i, "ids": ids + [i], "loss": [[1, 7]]} for i in range(3)]
+        corpus = self.write("c.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "bad\n")
+        out = self.scratch / "cache"
+        command = ["data", "cache", corpus, self.model, "--out", out, "--taps", "0,2", "--min-loss-tokens", "2"]
+        result = self.expect(0, *command)
+        self.assertIn("c.jsonl:4: ", result.stderr)
+        manifest = json.loads((out / "manifest.json").read_text())
+        hidden = json.loads((self.model / "config.json").read_text())["hidden_size"]
+        self.assertEqual((manifest["version"], manifest["num_samples"], manifest["target_layer_ids"],
+                          manifest["hidden_size"]), (2, 3, [0, 2], hidden))
+        self.assertEqual((out / "samples.idx").stat().st_size, 3 * 56)
+        self.assertEqual((out / "shard-00000.bin").stat().st_size, 3 * 8 * (6 + 2 * hidden * 3))
+        self.assertIn("there already", self.expect(1, *command).stderr)
+        self.assertIn("c.jsonl:4: ", self.expect(1, *command[:4], "--out", out.with_name("b"), "--strict").stderr)
+        self.assertFalse(out.with_name("b").exists() or out.with_name("b.part").exists())
+        self.assertIn("ascending", self.expect(1, *command[:4], "--out", out.with_name("b"), "--taps", "2,0",
+                                               "--min-loss-tokens", "2").stderr)
 
 
 class Stats(DataTest):
