@@ -13,13 +13,13 @@ namespace dspark::train {
 
 // A sequence with what the target made of it.
 struct Sample {
-  std::vector<int32_t> ids;        // [tokens]
-  std::vector<uint8_t> loss_mask;  // [tokens]
-  torch::Tensor features;          // [tokens, taps * hidden]: tapped layers' outputs
-  torch::Tensor last_hidden;       // [tokens, hidden]: what the target's head reads
+  std::vector<int32_t> ids;                     // [tokens]
+  std::vector<uint8_t> loss_mask;               // [tokens]
+  torch::Tensor features = torch::Tensor();     // [tokens, taps * hidden]: tapped layers' outputs
+  torch::Tensor last_hidden = torch::Tensor();  // [tokens, hidden]: what the target's head reads
   // [tokens]: log of the sum of exponentials of all of the target's logits; empty: the head of the
   // draft vocabulary is the whole head.
-  torch::Tensor log_sum;
+  torch::Tensor log_sum = torch::Tensor();
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
 };

@@ -38,7 +38,7 @@ std::string raw(T value) {
 // Protocol buffers' wire format.
 std::string varint(uint64_t v) {
   std::string out;
-  for (; v >= 128; v >>= 7) out += static_cast<char>(v & 127 | 128);
+  for (; v >= 128; v >>= 7) out += static_cast<char>((v & 127) | 128);
   return out + static_cast<char>(v);
 }
 std::string key(int field, int wire) { return varint(static_cast<uint64_t>(field << 3 | wire)); }
