@@ -43,6 +43,7 @@ Result<std::string> PromptEncoder::render(Json context) const {
 }
 
 Result<std::vector<int32_t>> PromptEncoder::encode_chat(const Json& messages) const {
+  DSPARK_RETURN_IF_ERROR(has_tokenizer());
   DSPARK_TRY(const std::string text,
              render(Json{{"messages", messages}, {"add_generation_prompt", true}}));
   return encode_rendered(text);
