@@ -32,7 +32,9 @@ class DataTest(ProgramTest):
 
     def command(self, prompts, out, *arguments):
         most = [] if "--max-tokens" in arguments else ["--max-tokens", "24"]
-        return ["data", "regenerate", self.model, "--prompts", prompts, "--out", out, *most, *arguments]
+        # One thread: several wait for each other long where other tests run.
+        threads = [] if "--threads" in arguments else ["--threads", "1"]
+        return ["data", "regenerate", self.model, "--prompts", prompts, "--out", out, *most, *threads, *arguments]
 
     def regenerate(self, prompts, out, *arguments, code=0):
         return self.expect(code, *self.command(prompts, out, *arguments))
