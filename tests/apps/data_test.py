@@ -141,7 +141,12 @@ class Regenerate(DataTest):
         rounds = 30 if os.environ.get("DSPARK_NIGHTLY") == "1" else 6
         for _ in range(rounds):
             process = self.start(prompts, out, "--concurrency", draw.choice(["3", "16", "40"]))
-            time.sleep(draw.uniform(0, whole_s / 3))
+            if draw.random() < 0.3:
+                time.sleep(draw.uniform(0, whole_s / 3))
+            else:  # at some row, however slow the machine is just now
+                rows = draw.randrange(1, 80)
+                while process.poll() is None and not (out.exists() and out.read_bytes().count(b"\n") >= rows):
+                    time.sleep(0.002)
             process.kill()
             process.communicate()
             done = out.read_bytes() if out.exists() else b""

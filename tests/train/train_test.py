@@ -78,7 +78,7 @@ class Train(ProgramTest):
             process = subprocess.Popen([LEARN, self.recipe, "--out", self.scratch / "killed"],
                                        stderr=subprocess.DEVNULL)
             try:
-                process.wait(timeout=seconds * draw.uniform(0.3, 0.9))
+                process.wait(timeout=seconds * draw.uniform(0.1, 0.9))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
