@@ -10,7 +10,7 @@
 #include "apps/run_session.h"
 #include "draft/draft.h"
 #include "learn/learn.h"
-#include "tensor/half.h"
+#include "tensor/tensor.h"
 
 namespace dspark::apps {
 namespace {
