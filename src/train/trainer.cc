@@ -233,11 +233,12 @@ Status Run::evaluate() {
 
 Status Run::checkpoint() {
   if (group_.leads()) {
-    DSPARK_RETURN_IF_ERROR(save_state(files_->state(), *parameters_, *optimiser_, progress_, key_));
     DSPARK_RETURN_IF_ERROR(draft::write_values(
         config_, files_->drafter(), [&](const std::string& name) -> const float* {
           return parameters_->has(name) ? (*parameters_)[name].data_ptr<float>() : nullptr;
         }));
+    // Last: a run killed in between makes the drafter again.
+    DSPARK_RETURN_IF_ERROR(save_state(files_->state(), *parameters_, *optimiser_, progress_, key_));
   }
   group_.wait();
   return {};
