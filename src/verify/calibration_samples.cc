@@ -44,4 +44,24 @@ void SurvivalSoFar::multiply(int slot, double temperature, double offset) {
         static_cast<double>(cycles_[i].logits[static_cast<size_t>(slot)]) / temperature + offset);
 }
 
+Result<CalibrationFit> fit_slots(std::span<const ObservedCycle> cycles, int slots,
+                                 bool with_offsets,
+                                 const std::function<SlotFit(const SlotSamples&)>& fit_slot) {
+  DSPARK_RETURN_IF_ERROR(check_cycles(cycles, slots));
+  CalibrationFit fit;
+  SurvivalSoFar raw(cycles), fitted(cycles);
+  for (int slot = 0; slot < slots; ++slot) {
+    DSPARK_TRY(const SlotSamples unscaled, raw.samples_of(slot));
+    DSPARK_TRY(const SlotSamples samples, fitted.samples_of(slot));
+    const SlotFit found = fit_slot(samples);
+    fit.calibration.temperatures.push_back(found.temperature);
+    if (with_offsets) fit.calibration.offsets.push_back(found.offset);
+    fit.ece_before.push_back(unscaled.ece(1, 0));
+    fit.ece_after.push_back(samples.ece(found.temperature, found.offset));
+    raw.multiply(slot, 1, 0);
+    fitted.multiply(slot, found.temperature, found.offset);
+  }
+  return fit;
+}
+
 }  // namespace dspark::verify

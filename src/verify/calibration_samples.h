@@ -1,6 +1,7 @@
 // Private to the room verify: what the fits of a calibration look at.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -35,5 +36,16 @@ class SurvivalSoFar {
   std::span<const ObservedCycle> cycles_;
   std::vector<double> survival_;
 };
+
+// Temperature and offset that a fit finds for a slot.
+struct SlotFit {
+  double temperature = 1, offset = 0;
+};
+
+// Slot by slot from the left, each with the survival that the fits before it give. The result has
+// temperatures, and offsets where they are wanted.
+Result<CalibrationFit> fit_slots(std::span<const ObservedCycle> cycles, int slots,
+                                 bool with_offsets,
+                                 const std::function<SlotFit(const SlotSamples&)>& fit_slot);
 
 }  // namespace dspark::verify

@@ -89,24 +89,12 @@ Line fitted_line(const SlotSamples& samples) {
 }  // namespace
 
 Result<CalibrationFit> fit_scale_offset(std::span<const ObservedCycle> cycles, int slots) {
-  DSPARK_RETURN_IF_ERROR(check_cycles(cycles, slots));
-  CalibrationFit fit;
-  SurvivalSoFar raw(cycles), fitted(cycles);
-  for (int slot = 0; slot < slots; ++slot) {
-    DSPARK_TRY(const SlotSamples unscaled, raw.samples_of(slot));
-    DSPARK_TRY(const SlotSamples samples, fitted.samples_of(slot));
+  return fit_slots(cycles, slots, true, [](const SlotSamples& samples) {
     const Line line = fitted_line(samples);
     // As a file will hold it, so that later slots are fitted to what the engine computes.
-    const double temperature = static_cast<double>(static_cast<float>(1 / line.scale));
-    const double offset = static_cast<double>(static_cast<float>(line.offset));
-    fit.calibration.temperatures.push_back(temperature);
-    fit.calibration.offsets.push_back(offset);
-    fit.ece_before.push_back(unscaled.ece(1, 0));
-    fit.ece_after.push_back(samples.ece(temperature, offset));
-    raw.multiply(slot, 1, 0);
-    fitted.multiply(slot, temperature, offset);
-  }
-  return fit;
+    return SlotFit{static_cast<double>(static_cast<float>(1 / line.scale)),
+                   static_cast<double>(static_cast<float>(line.offset))};
+  });
 }
 
 }  // namespace dspark::verify
