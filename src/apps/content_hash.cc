@@ -1,19 +1,16 @@
 #include "apps/content_hash.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "apps/info_text.h"
 #include "apps/json_lines.h"
+#include "learn/learn.h"
 
 namespace dspark::apps {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string hex(uint64_t hash) { return fmt::format("{:016x}", hash); }
 
 bool is_part_of_model(const fs::path& file) {
   constexpr std::string_view kNames[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
@@ -25,11 +22,15 @@ bool is_part_of_model(const fs::path& file) {
 
 }  // namespace
 
-std::string hash_of(std::string_view bytes) { return hex(XXH3_64bits(bytes.data(), bytes.size())); }
+std::string hash_of(std::string_view bytes) {
+  learn::Digest digest;
+  digest.add(bytes);
+  return digest.text();
+}
 
 Result<std::string> hash_of_file(const fs::path& file) {
   DSPARK_TRY(const MappedFile map, MappedFile::open(file));
-  return hex(XXH3_64bits(map.data(), map.size()));
+  return hash_of({reinterpret_cast<const char*>(map.data()), map.size()});
 }
 
 Result<std::string> hash_of_model(const fs::path& model) {

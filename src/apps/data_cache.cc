@@ -74,13 +74,11 @@ Result<std::pair<int64_t, int64_t>> count_tokens(const CacheArguments& arguments
 }
 
 Status check_space(const std::filesystem::path& out, double bytes) {
-  std::error_code error;
-  const auto folder = std::filesystem::absolute(out, error).parent_path();
-  const auto space = std::filesystem::space(folder, error);
+  const auto space = free_bytes(out);
   fmt::print(stderr, "{}: {:.2f} GB\n", out.string(), bytes / 1e9);
-  if (!error && bytes > static_cast<double>(space.available))
+  if (space && bytes > static_cast<double>(*space))
     return fail("{}: {:.1f} GB are needed and the disk has {:.1f} GB left", out.string(),
-                bytes / 1e9, static_cast<double>(space.available) / 1e9);
+                bytes / 1e9, static_cast<double>(*space) / 1e9);
   return {};
 }
 

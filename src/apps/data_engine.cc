@@ -60,9 +60,7 @@ class EngineAnswers {
 
   Status send_turn(OpenRow& open) {
     auto& conversation = open.row.conversations;
-    Json messages = Json::array();
-    for (const auto& turn : conversation)
-      messages.push_back(tokenizer::message(turn.role.c_str(), turn.content));
+    Json messages = messages_of(conversation);
     const std::string& text = open.prompt->turns[open.turn];
     messages.push_back(tokenizer::message("user", text));
     DSPARK_TRY(std::string rendered,

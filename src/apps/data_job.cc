@@ -1,7 +1,6 @@
 #include "apps/data_job.h"
 
 #include <algorithm>
-#include <filesystem>
 
 namespace dspark::apps {
 namespace {
@@ -32,6 +31,13 @@ double turns_of(const learn::Prompt& prompt) { return static_cast<double>(prompt
 std::string megabytes(double bytes) { return fmt::format("{:.1f} MB", bytes / 1e6); }
 
 }  // namespace
+
+Json messages_of(const std::vector<learn::Message>& conversation) {
+  Json messages = Json::array();
+  for (const learn::Message& turn : conversation)
+    messages.push_back(tokenizer::message(turn.role.c_str(), turn.content));
+  return messages;
+}
 
 RegenerateJob::RegenerateJob(const RegenerateArguments& arguments, learn::PromptSet prompts,
                              learn::CorpusFile file)
@@ -79,18 +85,16 @@ Status RegenerateJob::check_disk() const {
                      : turns * arguments_.max_tokens * kShareOfMost * kBytesPerToken;
   // At the end the corpus is copied into order.
   const double needed = std::max(0.0, 2 * whole - static_cast<double>(file_.bytes()));
-  const auto folder = std::filesystem::absolute(arguments_.out).parent_path();
-  std::error_code error;
-  const auto space = std::filesystem::space(folder, error);
-  if (error) return {};  // not known here: writing will tell
+  const auto space = free_bytes(arguments_.out);
+  if (!space) return {};  // not known here: writing will tell
   if (!nothing_left())
     fmt::print(stderr, "{}: about {} for {} rows\n", arguments_.out, megabytes(whole),
                prompts_.rows.size());
-  if (needed > static_cast<double>(space.available))
+  if (needed > static_cast<double>(*space))
     return fail(
         "{}: needs about {} while it is made, the disk has {} free; fewer rows (--limit) or "
         "shorter answers (--max-tokens) need less",
-        arguments_.out, megabytes(needed), megabytes(static_cast<double>(space.available)));
+        arguments_.out, megabytes(needed), megabytes(static_cast<double>(*space)));
   return {};
 }
 

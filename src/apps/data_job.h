@@ -16,6 +16,9 @@
 
 namespace dspark::apps {
 
+// A conversation so far as chat templates and servers take it.
+Json messages_of(const std::vector<learn::Message>& conversation);
+
 class RegenerateJob {
  public:
   // answerer: what gives the answers, as stored beside the corpus.

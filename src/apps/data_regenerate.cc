@@ -16,8 +16,9 @@ Prompts are JSONL rows {"id","turns":[text]}, or {"id","conversations":[{"role",
 user's turns count. Each turn is answered with the answers before it in place. A row is answered at one
 temperature of the list, by its id, and with a seed of its own: its answer depends on the row and the options
 alone. With --server they are asked of a server with the OpenAI API (/v1/chat/completions), and rows have no
-token ids: readers make them with the chat template. The corpus (docs/formats.md) grows as rows are done. Stopped in any way, the same command goes on
-where it was, and the end is the same file; CORPUS.meta.json beside it holds the options.
+token ids: readers make them with the chat template. The corpus (docs/formats.md) grows as rows are done.
+Stopped in any way, the same command goes on where it was, and the end is the same file; CORPUS.meta.json
+beside it holds the options.
 
 Examples:
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl

@@ -133,11 +133,8 @@ class ServerAnswers {
   }
 
   void send(Slot& slot) {
-    Json messages = Json::array();
-    for (const auto& turn : slot.row.conversations)
-      messages.push_back(tokenizer::message(turn.role.c_str(), turn.content));
     Json body = {{"model", model_},
-                 {"messages", std::move(messages)},
+                 {"messages", messages_of(slot.row.conversations)},
                  {"temperature", slot.row.temperature},
                  {"top_p", arguments_.top_p},
                  {"max_tokens", arguments_.max_tokens},

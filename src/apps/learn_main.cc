@@ -48,7 +48,7 @@ Status train(const Arguments& arguments) {
   options.threads = arguments.threads;
   options.fresh = arguments.fresh;
   options.stop = [&] { return interrupt.raised(); };
-  options.progress = [&](const std::string&, double done, double total, const std::string& note) {
+  options.progress = [&](double done, double total, const std::string& note) {
     bar.update(done, total, note);
   };
   DSPARK_TRY(const train::RunResult result, train::run_training(recipe, options));

@@ -99,6 +99,22 @@ Status AtomicFile::commit() {
   return {};
 }
 
+Status append_to_file(const std::filesystem::path& path, std::string_view content) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const bool written = fd >= 0 && ::write(fd, content.data(), content.size()) ==
+                                      static_cast<ssize_t>(content.size());
+  const int fault = errno;
+  if (fd >= 0) ::close(fd);
+  if (!written) return fail("{}: cannot write: {}", path.string(), std::strerror(fault));
+  return {};
+}
+
+std::optional<uint64_t> free_bytes(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto space = std::filesystem::space(std::filesystem::absolute(file).parent_path(), error);
+  return error ? std::nullopt : std::optional<uint64_t>(space.available);
+}
+
 Status write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   DSPARK_TRY(AtomicFile file, AtomicFile::create(path));
   DSPARK_RETURN_IF_ERROR(file.write(content.data(), content.size()));

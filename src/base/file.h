@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +17,12 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t max_byte
 
 // Writes to a temporary name beside path, fsyncs, renames. On error nothing is left behind.
 Status write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+// Adds to the end of a file, which is made if it is not there.
+Status append_to_file(const std::filesystem::path& path, std::string_view content);
+
+// Bytes that the disk has left where a file would lie; empty where the system does not say.
+std::optional<uint64_t> free_bytes(const std::filesystem::path& file);
 
 // A file being written under a temporary name; it appears at its path on commit() and not before.
 class AtomicFile {

@@ -111,9 +111,7 @@ BlockOutput BlockNet::forward(const BlockBatch& batch) const {
   const int64_t first = config_.anchor_predicts ? 0 : 1;
   BlockOutput out;
   out.hidden = backbone(batch).slice(1, first);
-  out.logits = decoder_.product(out.hidden.flatten(0, 1), tables_.head);
-  if (const float cap = decoder_.spec().logit_softcap; cap > 0)
-    out.logits = torch::tanh(out.logits / cap) * cap;
+  out.logits = decoder_.logits(out.hidden.flatten(0, 1), tables_.head);
   torch::Tensor e;
   if (config_.markov_rank > 0) {
     e = parameters_["markov_head.markov_w1.weight"]
@@ -132,12 +130,7 @@ BlockOutput BlockNet::forward(const BlockBatch& batch) const {
 }
 
 torch::Tensor BlockNet::target_probabilities(const BlockBatch& batch) const {
-  const torch::NoGradGuard guard;
-  torch::Tensor logits = torch::linear(batch.target_hidden, tables_.head);
-  if (const float cap = decoder_.spec().logit_softcap; cap > 0)
-    logits = torch::tanh(logits / cap) * cap;
-  if (!batch.target_log_sum.defined()) return torch::softmax(logits, -1);
-  return logits.sub_(batch.target_log_sum.unsqueeze(1)).exp_();
+  return decoder_.target_probabilities(batch.target_hidden, batch.target_log_sum, tables_.head);
 }
 
 }  // namespace dspark::train

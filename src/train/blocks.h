@@ -65,7 +65,4 @@ class BlockMaker {
   std::vector<int64_t> row_of_token_;  // [vocab]: in the draft vocabulary, -1 outside
 };
 
-// Rows of the draft vocabulary by token, -1 outside it.
-std::vector<int64_t> draft_rows(const draft::DrafterConfig& config);
-
 }  // namespace dspark::train

@@ -47,6 +47,24 @@ torch::Tensor Decoder::norm(const torch::Tensor& x, const std::string& name) con
   return rms_normalise(x, spec_.norm_eps) * parameters_[name + ".weight"];
 }
 
+torch::Tensor Decoder::capped(const torch::Tensor& logits) const {
+  const float cap = spec_.logit_softcap;
+  return cap > 0 ? torch::tanh(logits / cap) * cap : logits;
+}
+
+torch::Tensor Decoder::logits(const torch::Tensor& hidden, const torch::Tensor& head) const {
+  return capped(product(hidden, head));
+}
+
+torch::Tensor Decoder::target_probabilities(const torch::Tensor& hidden,
+                                            const torch::Tensor& log_sum,
+                                            const torch::Tensor& head) const {
+  const torch::NoGradGuard guard;
+  torch::Tensor logits = capped(torch::linear(hidden, head));
+  if (!log_sum.defined()) return torch::softmax(logits, -1);
+  return logits.sub_(log_sum.unsqueeze(1)).exp_();
+}
+
 Rotation Decoder::rotation(const torch::Tensor& positions) const {
   const torch::Tensor angles = positions.to(torch::kFloat32).outer(frequencies_).unsqueeze(1);
   return {angles.cos() * amplitude_, angles.sin() * amplitude_};

@@ -33,6 +33,13 @@ class Decoder {
   torch::Tensor batch_product(const torch::Tensor& a, const torch::Tensor& b) const;  // [n, ., .]
   torch::Tensor norm(const torch::Tensor& x, const std::string& name) const;
 
+  // Behind the last norm: logits of a head's rows, capped where the family caps them.
+  torch::Tensor logits(const torch::Tensor& hidden, const torch::Tensor& head) const;
+  // The target's probabilities of a head's rows, from what its head reads and its log-sum of all
+  // logits (undefined: the head is the whole one), in float32. No gradients.
+  torch::Tensor target_probabilities(const torch::Tensor& hidden, const torch::Tensor& log_sum,
+                                     const torch::Tensor& head) const;
+
   Rotation rotation(const torch::Tensor& positions) const;  // positions: [rows]
   // x: [rows, attention input].
   torch::Tensor queries(int layer, const torch::Tensor& x, const Rotation& rotation) const;
@@ -44,6 +51,7 @@ class Decoder {
 
  private:
   torch::Tensor feed_forward(int layer, const torch::Tensor& x) const;
+  torch::Tensor capped(const torch::Tensor& logits) const;
 
   model::Spec spec_;
   const Parameters& parameters_;

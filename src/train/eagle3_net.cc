@@ -62,9 +62,7 @@ std::vector<ChainStep> Eagle3Net::forward(const Sample& sample) const {
                      own_values[i];
     residual = decoder_.finish(0, residual, attended.permute({2, 0, 1, 3}).reshape({n, -1}));
     ChainStep step;
-    step.logits = decoder_.product(decoder_.norm(residual, "norm"), tables_.head);
-    if (const float cap = decoder_.spec().logit_softcap; cap > 0)
-      step.logits = torch::tanh(step.logits / cap) * cap;
+    step.logits = decoder_.logits(decoder_.norm(residual, "norm"), tables_.head);
     std::vector<float> mask(static_cast<size_t>(n));
     for (int64_t i = 0; i + s + 1 < n; ++i)
       mask[static_cast<size_t>(i)] =
@@ -77,12 +75,7 @@ std::vector<ChainStep> Eagle3Net::forward(const Sample& sample) const {
 }
 
 torch::Tensor Eagle3Net::target_probabilities(const Sample& sample) const {
-  const torch::NoGradGuard guard;
-  torch::Tensor logits = torch::linear(sample.last_hidden, tables_.head);
-  if (const float cap = decoder_.spec().logit_softcap; cap > 0)
-    logits = torch::tanh(logits / cap) * cap;
-  if (!sample.log_sum.defined()) return torch::softmax(logits, -1);
-  return logits.sub_(sample.log_sum.unsqueeze(1)).exp_();
+  return decoder_.target_probabilities(sample.last_hidden, sample.log_sum, tables_.head);
 }
 
 ChainSums chain_sums(const std::vector<ChainStep>& steps, const torch::Tensor& target) {

@@ -1,10 +1,6 @@
 #include "train/event_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 
@@ -80,13 +76,7 @@ Status EventFile::append(const std::string& data) {
   const std::string length = raw(static_cast<uint64_t>(data.size()));
   const std::string record =
       length + raw(masked_checksum(length)) + data + raw(masked_checksum(data));
-  const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  const bool written =
-      fd >= 0 && ::write(fd, record.data(), record.size()) == static_cast<ssize_t>(record.size());
-  const int fault = errno;
-  if (fd >= 0) ::close(fd);
-  if (!written) return fail("{}: cannot write: {}", path_.string(), std::strerror(fault));
-  return {};
+  return append_to_file(path_, record);
 }
 
 }  // namespace dspark::train

@@ -77,36 +77,24 @@ const char* type_of(const bool&) { return "true or false"; }
 const char* type_of(const std::vector<std::string>&) { return "a list of texts"; }
 const char* type_of(const std::vector<int64_t>&) { return "a list of whole numbers"; }
 
-template <class T>
+template <class T>  // a text, a whole number, true or false: of that very type
 bool take(const toml::node& node, T& value) {
-  if constexpr (std::is_same_v<T, double>) {
-    if (!node.is_number()) return false;
-    value = *node.value<double>();
-    return std::isfinite(value);
-  } else if constexpr (requires {
-                         value.push_back({});
-                         value.front().size();
-                       } ||
-                       std::is_same_v<T, std::vector<int64_t>>) {
-    if constexpr (!std::is_same_v<T, std::string>) {
-      const toml::array* list = node.as_array();
-      if (list == nullptr) return false;
-      value.clear();
-      for (const toml::node& item : *list) {
-        const auto one = item.value_exact<typename T::value_type>();
-        if (!one) return false;
-        value.push_back(*one);
-      }
-      return true;
-    }
-  }
-  if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, int64_t> ||
-                std::is_same_v<T, bool>) {
-    const auto exact = node.value_exact<T>();
-    if (exact) value = *exact;
-    return exact.has_value();
-  }
-  return false;
+  const auto exact = node.value_exact<T>();
+  if (exact) value = *exact;
+  return exact.has_value();
+}
+bool take(const toml::node& node, double& value) {  // or a whole number
+  const auto number = node.is_number() ? node.value<double>() : std::optional<double>();
+  if (number) value = *number;
+  return number && std::isfinite(*number);
+}
+template <class T>
+bool take(const toml::node& node, std::vector<T>& list) {
+  if (!node.is_array()) return false;
+  list.clear();
+  for (const toml::node& item : *node.as_array())
+    if (!take(item, list.emplace_back())) return false;
+  return true;
 }
 
 std::string shown(const std::string& v) {

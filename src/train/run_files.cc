@@ -1,10 +1,5 @@
 #include "train/run_files.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 
 namespace dspark::train {
@@ -44,34 +39,24 @@ Status RunFiles::cut_metrics(int64_t steps) {
   return {};
 }
 
-Status RunFiles::append(const fs::path& file, const nlohmann::ordered_json& row) {
-  const std::string line = row.dump() + "\n";
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  const bool written =
-      fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
-  const int fault = errno;
-  if (fd >= 0) ::close(fd);
-  if (!written) return fail("{}: cannot write: {}", file.string(), std::strerror(fault));
-  return {};
+Status RunFiles::add_metrics(const nlohmann::ordered_json& row) {
+  return append_to_file(metrics(), row.dump() + "\n");
 }
-
-Status RunFiles::add_metrics(const nlohmann::ordered_json& row) { return append(metrics(), row); }
 Status RunFiles::add_timing(const nlohmann::ordered_json& row) {
-  return append(folder_ / "timing.jsonl", row);
+  return append_to_file(folder_ / "timing.jsonl", row.dump() + "\n");
 }
 
 Status RunFiles::check_space(const fs::path& file, double bytes) {
   std::error_code error;
   const double there = fs::exists(file) ? static_cast<double>(fs::file_size(file, error)) : 0;
-  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-  const fs::space_info space = fs::space(folder, error);
+  const auto space = free_bytes(file);
   constexpr double kGb = 1e9;
   log_info("features: {:.1f} GB in {}", bytes / kGb, file.string());
-  if (!error && bytes - there > static_cast<double>(space.available))
+  if (space && bytes - there > static_cast<double>(*space))
     return fail(
         "{}: {:.1f} GB of features are missing and the disk has {:.1f} GB left: fewer rows "
         "(data.rows), run.feature_bits = 8, or run.features = \"fly\"",
-        file.string(), (bytes - there) / kGb, static_cast<double>(space.available) / kGb);
+        file.string(), (bytes - there) / kGb, static_cast<double>(*space) / kGb);
   return {};
 }
 

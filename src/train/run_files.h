@@ -29,7 +29,6 @@ class RunFiles {
   std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
 
  private:
-  Status append(const std::filesystem::path& file, const nlohmann::ordered_json& row);
   std::filesystem::path folder_;
 };
 

@@ -1,9 +1,10 @@
 #include "train/state.h"
 
 #include <torch/torch.h>
-#include <xxhash.h>
 
 #include <cstdlib>
+
+#include "learn/learn.h"
 
 namespace dspark::train {
 namespace {
@@ -43,12 +44,10 @@ std::vector<Named> all_tensors(const Parameters& parameters, torch::optim::AdamW
 }
 
 std::string checksum(const std::vector<Named>& tensors) {
-  XXH3_state_t* state = XXH3_createState();
-  XXH3_64bits_reset(state);
-  for (const Named& t : tensors) XXH3_64bits_update(state, t.tensor.data_ptr(), t.tensor.nbytes());
-  const uint64_t sum = XXH3_64bits_digest(state);
-  XXH3_freeState(state);
-  return fmt::format("{:016x}", sum);
+  learn::Digest digest;
+  for (const Named& t : tensors)
+    digest.add({static_cast<const char*>(t.tensor.data_ptr()), t.tensor.nbytes()});
+  return digest.text();
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <ctime>
 #include <thread>
 
 #include "train/corpus.h"
@@ -76,7 +75,6 @@ class Run {
   std::optional<EventFile> events_;  // of the leading process
   Progress progress_;
   StateKey key_;
-  std::string notes_;
   int64_t total_steps_ = 0, steps_an_epoch_ = 0;
   mutable std::vector<int64_t> order_;
   mutable int64_t order_epoch_ = -1;
@@ -255,14 +253,14 @@ std::string Run::note(double step_seconds) const {
 Result<RunResult> Run::train() {
   auto last_checkpoint = Clock::now(), row_start = Clock::now();
   double target_before = features_->target_seconds();
-  while (progress_.steps < total_steps_ && !stopped_) {
+  while (progress_.steps < total_steps_) {
     const auto start = Clock::now();
     DSPARK_RETURN_IF_ERROR(step());
     progress_.seconds += seconds_since(start);
     if (stopped_) break;
     if (group_.leads() && options_.progress)
-      options_.progress("training", static_cast<double>(progress_.steps),
-                        static_cast<double>(total_steps_), note(seconds_since(row_start)));
+      options_.progress(static_cast<double>(progress_.steps), static_cast<double>(total_steps_),
+                        note(seconds_since(row_start)));
     const bool last = progress_.steps == total_steps_;
     if (progress_.steps % recipe_.log_every == 0 || last) {
       const double seconds = seconds_since(row_start);

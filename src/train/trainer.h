@@ -19,8 +19,8 @@ struct RunOptions {
   int threads = 0;                 // 0: one a CPU of the affinity mask
   bool fresh = false;              // an earlier run's checkpoint is an error
   std::function<bool()> stop;      // asked between micro-steps: write a checkpoint and end
-  // Shown by the host: label, done, total, note.
-  std::function<void(const std::string&, double, double, const std::string&)> progress;
+  // Shown by the host: steps done, steps in all, how it goes.
+  std::function<void(double, double, const std::string&)> progress;
 };
 
 struct RunResult {
