@@ -70,6 +70,7 @@ Status bench(const BenchArguments& arguments) {
   engine::Options options = arguments.engine.to_options();
   options.pin_threads = true;
   options.max_running = kMaxBenchRequests;
+  options.prefix_bytes = 0;  // prompts come again and are to be computed again
   DSPARK_TRY(const auto engine, load_engine(arguments.engine, std::move(options)));
   const engine::Info& info = engine->info();
   DSPARK_RETURN_IF_ERROR(

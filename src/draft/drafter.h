@@ -77,6 +77,7 @@ class Drafter {
   // Positions behind the anchor that a block's rows take in the cache; the sequence must have room.
   virtual int scratch_rows() const { return 0; }
   virtual std::span<const int> tap_layers() const { return {}; }  // of the target
+  virtual bool looks_ahead() const { return false; }  // its row i depends on token i + 1
   virtual bool has_confidence() const { return false; }
   // Of its confidences; nullptr where there is nothing to calibrate.
   virtual const std::vector<StoredCalibration>* calibrations() const { return nullptr; }

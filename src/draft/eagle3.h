@@ -20,6 +20,7 @@ class Eagle3 : public Drafter {
   int slots() const override { return model_->config.ttt_length; }
   int scratch_rows() const override { return model_->config.ttt_length; }
   std::span<const int> tap_layers() const override { return model_->config.target_layer_ids; }
+  bool looks_ahead() const override { return true; }
 
   void absorb(std::span<const ContextRows> rows) override;
   void draft(std::span<const BlockRequest> requests) override;

@@ -124,6 +124,9 @@ Status Engine::Impl::allot_cache() {
     info.planner = speculation->planner_name();
     info.draft_slots = speculation->slots();
   }
+  prefixes = std::make_unique<kv::PrefixIndex>(
+      *pages, static_cast<int64_t>(options.prefix_bytes / shape.page_bytes()),
+      speculation != nullptr && speculation->drafter().looks_ahead() ? 1 : 0);
   const int decode_rows = options.max_running * (1 + info.draft_slots);
   const int rows = decode_rows + options.prefill_chunk;
   forward = std::make_unique<model::Forward>(

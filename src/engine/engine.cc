@@ -86,9 +86,13 @@ const verify::ModeCalibration* Engine::calibration(const sample::Params& samplin
 Status Engine::check_integrity() const {
   const Impl& e = *impl_;
   if (!idle()) return fail("{} requests run, {} wait", e.running.size(), e.waiting.size());
-  if (e.pages->free_pages() != e.pages->pages())
-    return fail("{} of {} cache pages are not free", e.pages->pages() - e.pages->free_pages(),
-                e.pages->pages());
+  if (const int64_t known = e.prefixes->pages(); e.prefixes->unused() != known)
+    return fail("{} of {} cache pages kept for prompts to come are still used",
+                known - e.prefixes->unused(), known);
+  if (const int64_t free = e.pages->free_pages(), all = e.pages->pages(),
+      kept = e.prefixes->pages();
+      free + kept != all)
+    return fail("{} of {} cache pages are neither free nor kept", all - free - kept, all);
   return {};
 }
 

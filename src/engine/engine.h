@@ -75,7 +75,9 @@ struct Completion {
   std::vector<int32_t> ids;  // with the stop token that ended it
   std::string text;          // without it, and without a stop string
   Finish finish = Finish::kError;
-  std::string error;  // when finish is kError
+  std::string error;        // when finish is kError
+  int64_t cached_rows = 0;  // of the prompt: taken from the pages of requests before
+  int preemptions = 0;      // how often it gave its pages up to older requests and began again
   std::vector<Cycle> cycles;
   std::vector<float> confidence_logits;  // when asked for: raw, `drafted` of each cycle in turn
   std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id: the chosen first, then the n
@@ -98,6 +100,8 @@ struct Options {
   int prefill_chunk = 256;        // most prompt rows of a step
   int64_t context = 0;            // most positions of a request; 0: the model's
   size_t cache_bytes = 0;         // key/value cache; 0: a quarter of the machine's memory at most
+  // Most bytes of cache pages that are kept for prompts to come that begin alike; 0: none.
+  size_t prefix_bytes = size_t{256} << 20;
   bool pin_threads = false;
   std::function<void(size_t done_bytes, size_t total_bytes)> load_progress;
 

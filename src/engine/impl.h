@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "engine/request.h"
 #include "engine/speculation.h"
+#include "kv/kv.h"
 #include "model/model.h"
 
 namespace dspark::engine {
@@ -29,8 +30,20 @@ struct Engine::Impl {
   Status load_drafter(const std::filesystem::path& target_path);
   Status allot_cache();
 
-  // step.cc: a step, from who brings which rows to what they became.
+  // admission.cc: who runs, and with which pages.
   void admit();
+  bool begin(ActiveRequest& request);
+  void make_room();
+  void preempt_youngest();
+  bool reserve(kv::Sequence& sequence, int64_t positions);
+  void remember(const ActiveRequest& request);
+  // Positions that the request's pages should hold in the end: its own and the drafter's scratch
+  // rows.
+  int64_t positions_wanted(const ActiveRequest& request) const;
+  // Those of its next step.
+  int64_t positions_next(const ActiveRequest& request) const;
+
+  // step.cc: a step, from who brings which rows to what they became.
   void warn_once(const std::string& text);
   void draft();
   void plan_rows();
@@ -39,8 +52,6 @@ struct Engine::Impl {
   void choose_first(size_t segment);
   void verify(size_t segment);
   void drop_finished();
-  // Positions that the request's pages should hold: its own and the drafter's scratch rows.
-  int64_t positions_wanted(const ActiveRequest& request) const;
 
   // Rows of a step and where they came from.
   struct Rows {
@@ -61,15 +72,17 @@ struct Engine::Impl {
   const compute::Kernels* kernels = nullptr;
   std::unique_ptr<draft::DrafterModel> drafter_model;  // until the drafter takes it
   std::unique_ptr<kv::PagePool> pages;
+  std::unique_ptr<kv::PrefixIndex> prefixes;
   std::unique_ptr<model::Forward> forward;
   std::unique_ptr<Speculation> speculation;  // null without a drafter
   std::unique_ptr<verify::Verifier> verifier;
   Info info;
   RequestId last_id = 0;
-  std::deque<std::unique_ptr<ActiveRequest>> waiting;
+  std::deque<std::unique_ptr<ActiveRequest>> waiting;  // both in order of arrival
   std::vector<std::unique_ptr<ActiveRequest>> running;
   Rows rows;
   std::vector<ActiveRequest*> decoding;            // of this step
+  std::vector<ActiveRequest*> filled;              // whose prompts it ended
   std::vector<std::span<const float>> cycle_rows;  // scratch of verify()
   std::vector<verify::DraftDistribution> cycle_q;
   StepStats stats;

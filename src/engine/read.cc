@@ -20,7 +20,7 @@ Status Engine::read(const std::vector<int32_t>& ids, const std::vector<int>& tap
       return fail("tap {}: expected layers from -1 to {}, ascending", tap_layers[i],
                   e.info.layers - 1);
   kv::Sequence sequence(*e.pages);
-  if (!sequence.reserve(n))
+  if (!e.reserve(sequence, n))
     return fail("{} tokens, the cache holds {}", n, e.pages->pages() * kv::kPositions);
 
   const int64_t chunk = std::min(kScoreRows, e.options.max_running + e.options.prefill_chunk);

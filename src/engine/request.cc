@@ -81,6 +81,7 @@ ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
       tokenizer_(tokenizer),
       sampler_(request_.sampling, request_.prompt_ids, vocab),
       sequence_(pages),
+      fill_rows_(prompt_rows()),
       tokens_(request_.prompt_ids),
       text_(tokenizer, request_.stop) {
   // Room for the usual answer, so that steps take no memory.
@@ -94,6 +95,19 @@ ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
 int64_t ActiveRequest::positions_needed(int64_t context) const {
   // The last token that is chosen needs no row.
   return std::min<int64_t>(prompt_rows() + request_.max_tokens - 1, context);
+}
+
+void ActiveRequest::begins() {
+  if (completion_.preemptions == 0) completion_.cached_rows = sequence_.length();
+}
+
+void ActiveRequest::suspend() {
+  sequence_.clear();
+  if (answering()) fill_rows_ = static_cast<int64_t>(tokens_.size()) - 1;
+  const bool off = draft_.off;
+  draft_ = {};
+  draft_.off = off;
+  ++completion_.preemptions;
 }
 
 std::span<const int32_t> ActiveRequest::stop_ids() const {

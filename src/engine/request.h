@@ -67,9 +67,11 @@ class ActiveRequest {
   // Rows that its cache must hold at most.
   int64_t positions_needed(int64_t context) const;
 
-  // The rows it can bring to a step: the rest of its prompt, or its last token.
-  bool prefilling() const { return sequence_.length() < prompt_rows(); }
-  int64_t rows_ready() const { return prefilling() ? prompt_rows() - sequence_.length() : 1; }
+  // The rows it can bring to a step: the rest of its prompt (of one that was preempted, of its text
+  // so far), or its last token.
+  bool prefilling() const { return sequence_.length() < fill_rows_; }
+  int64_t rows_ready() const { return prefilling() ? fill_rows_ - sequence_.length() : 1; }
+  bool answering() const { return !completion_.ids.empty(); }
   int32_t token_at(int64_t position) const { return tokens_[static_cast<size_t>(position)]; }
   std::span<const int32_t> tokens() const { return tokens_; }  // prompt and answer so far
   // Tokens that end it.
@@ -77,11 +79,14 @@ class ActiveRequest {
   sample::Sampler& sampler() { return sampler_; }
   const sample::Params& sampling() const { return request_.sampling; }
   DraftState& draft() { return draft_; }
+  const DraftState& draft() const { return draft_; }
   // Most slots worth drafting: as many tokens may still come besides the bonus token.
   int draft_room(int64_t context) const;
   void set_draft_max(int slots) { request_.draft_max = slots; }
   bool never_drafts() const { return request_.never_draft; }
 
+  void begins();   // its sequence holds what was known of it
+  void suspend();  // gives its pages up; it goes on as one that has yet to begin
   void start(Clock::time_point now) { started_ = now; }
   bool started() const { return started_ != Clock::time_point{}; }
 
@@ -93,6 +98,7 @@ class ActiveRequest {
               std::span<const std::span<const float>> rows, int64_t context);
   void finish(Finish finish, std::string error = {});
   bool finished() const { return finished_; }
+  bool failed() const { return finished_ && completion_.finish == Finish::kError; }
 
   // Gives the step's news to the callbacks; the completion when finished.
   void report();
@@ -108,6 +114,7 @@ class ActiveRequest {
   const tokenizer::Tokenizer& tokenizer_;
   sample::Sampler sampler_;
   kv::Sequence sequence_;
+  int64_t fill_rows_;  // rows before the first that is decoded
   std::vector<int32_t> tokens_;
   DraftState draft_;
   TextBuilder text_;

@@ -67,8 +67,9 @@ void Speculation::join(ActiveRequest& request) const {
   DraftState& state = request.draft();
   const verify::ModeCalibration* found = calibration(request.sampling());
   state.calibration = found != nullptr ? &found->calibration : &kRaw;
-  state.off = request.never_drafts();
+  state.off = state.off || request.never_drafts();
   if (state.off) return;
+  state.drafter_rows = request.sequence().length();
   state.drafter = drafter_->new_state();
   state.pending.resize(static_cast<size_t>(kPendingRows + slots_ + 1) * feature_width_);
 }
@@ -94,6 +95,10 @@ std::string Speculation::lack_of_calibration(const sample::Params& sampling) con
 bool Speculation::wants_features(std::span<ActiveRequest* const> requests) const {
   return feature_width_ > 0 && std::any_of(requests.begin(), requests.end(),
                                            [](auto* request) { return !request->draft().off; });
+}
+
+bool Speculation::wants_rows(const ActiveRequest& request) const {
+  return feature_width_ > 0 && !request.draft().off && !request.never_drafts();
 }
 
 bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const {

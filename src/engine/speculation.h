@@ -37,7 +37,10 @@ class Speculation {
   }
   float* features() { return features_.data(); }
 
-  void join(ActiveRequest& request) const;  // a request enters the batch
+  // The drafter is to have all rows of the request.
+  bool wants_rows(const ActiveRequest& request) const;
+  // A request enters the batch. The drafter has the rows that its sequence holds, if it is to.
+  void join(ActiveRequest& request) const;
   // What the drafter's file holds for requests with these parameters; nullptr: nothing.
   const verify::ModeCalibration* calibration(const sample::Params& sampling) const;
   // What to warn of when a request with these parameters runs; empty: nothing.

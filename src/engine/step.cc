@@ -5,32 +5,11 @@
 
 namespace dspark::engine {
 
-int64_t Engine::Impl::positions_wanted(const ActiveRequest& request) const {
-  const int64_t needed = request.positions_needed(info.context);
-  if (speculation == nullptr) return needed;
-  // A cache that holds the request but not the scratch rows runs it with fewer drafts.
-  return std::min(needed + speculation->scratch_rows(), pages->pages() * kv::kPositions);
-}
-
 void Engine::Impl::warn_once(const std::string& text) {
   const auto said = std::find(info.warnings.begin(), info.warnings.end(), text);
   if (text.empty() || said != info.warnings.end()) return;
   log_warning("{}", text);
   info.warnings.push_back(text);
-}
-
-// First come, first served: a request joins when the cache holds it to its end.
-void Engine::Impl::admit() {
-  while (!waiting.empty() && static_cast<int>(running.size()) < options.max_running) {
-    ActiveRequest& next = *waiting.front();
-    if (!next.sequence().reserve(positions_wanted(next))) return;
-    if (speculation != nullptr) {
-      speculation->join(next);
-      if (!next.never_drafts()) warn_once(speculation->lack_of_calibration(next.sampling()));
-    }
-    running.push_back(std::move(waiting.front()));
-    waiting.pop_front();
-  }
 }
 
 // Drafts for the decoding requests, and how many of each the target checks.
@@ -69,7 +48,7 @@ void Engine::Impl::add_rows(ActiveRequest& request, int64_t count) {
   rows.requests.push_back(&request);
   rows.first_logit.push_back(static_cast<int>(rows.logit_rows.size()));
   // Logits of the anchor and its drafts, or of a prompt's last row.
-  const bool ends_prompt = !decodes && count == request.rows_ready();
+  const bool ends_prompt = !decodes && !request.answering() && count == request.rows_ready();
   for (int row = decodes ? first_row : last_row - (ends_prompt ? 1 : 0); row < last_row; ++row)
     rows.logit_rows.push_back(row);
   if (!request.started()) request.start(Clock::now());
@@ -94,7 +73,8 @@ void Engine::Impl::choose_first(size_t s) {
       return request.finish(Finish::kError, fmt::format("position {}: an activation is not finite",
                                                         segment.position + r));
   request.sequence().extend(segment.rows);
-  if (!request.prefilling()) request.advance(forward->logits(rows.first_logit[s]), info.context);
+  if (request.prefilling()) return;
+  if (!request.answering()) request.advance(forward->logits(rows.first_logit[s]), info.context);
 }
 
 // A cycle of a decoding request: which of its drafts stand.
@@ -136,6 +116,7 @@ void Engine::Impl::verify(size_t s) {
 
 void Engine::Impl::run_step() {
   const auto start = Clock::now();
+  make_room();
   draft();
   plan_rows();
   const auto planned = Clock::now();
@@ -147,6 +128,7 @@ void Engine::Impl::run_step() {
   forward->run(batch);
   stats.forward_ms = milliseconds_since(planned);
   const auto forwarded = Clock::now();
+  filled.clear();
   for (size_t s = 0; s < rows.segments.size(); ++s) {
     ActiveRequest& request = *rows.requests[s];
     const int64_t before = request.sequence().length();
@@ -155,6 +137,7 @@ void Engine::Impl::run_step() {
       choose_first(s);
     else
       verify(s);
+    if (of_prompt && !request.prefilling() && !request.finished()) filled.push_back(&request);
     if (speculation != nullptr && !request.finished())
       speculation->keep(request, rows.segments[s],
                         static_cast<int>(request.sequence().length() - before), of_prompt);
@@ -165,6 +148,7 @@ void Engine::Impl::run_step() {
     speculation->absorb();
     stats.draft_ms += milliseconds_since(verified);
   }
+  for (const ActiveRequest* request : filled) remember(*request);
   stats.rows = static_cast<int>(rows.tokens.size());
   stats.requests = static_cast<int>(rows.segments.size());
   stats.logit_rows = static_cast<int>(rows.logit_rows.size());
@@ -177,6 +161,10 @@ void Engine::Impl::drop_finished() {
   for (auto& request : running)
     if (request->finished()) done.push_back(std::move(request));
   std::erase(running, nullptr);
+  for (const auto& request : done) {
+    if (!request->failed()) remember(*request);
+    request->sequence().clear();
+  }
   for (const auto& request : done) request->report();
 }
 

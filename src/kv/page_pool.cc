@@ -1,6 +1,7 @@
-#include <utility>
+#include "kv/page_pool.h"
 
-#include "kv/kv.h"
+#include <cstring>
+#include <utility>
 
 namespace dspark::kv {
 
@@ -14,7 +15,7 @@ PagePool::PagePool(Shape shape, int64_t pages)
     : shape_(std::move(shape)),
       pages_(pages),
       memory_(static_cast<size_t>(pages) * shape_.page_bytes()),
-      in_use_(static_cast<size_t>(pages), 0) {
+      users_(static_cast<size_t>(pages), 0) {
   free_.reserve(static_cast<size_t>(pages));
   for (int64_t page = pages; page-- > 0;) free_.push_back(static_cast<PageId>(page));
 }
@@ -23,14 +24,25 @@ PageId PagePool::take() {
   CHECK(!free_.empty());
   const PageId page = free_.back();
   free_.pop_back();
-  in_use_[static_cast<size_t>(page)] = 1;
+  users_[static_cast<size_t>(page)] = 1;
   return page;
 }
 
+void PagePool::use(PageId page) {
+  CHECK(users(page) > 0, "page {} is free", page);
+  ++users_[static_cast<size_t>(page)];
+}
+
 void PagePool::give(PageId page) {
-  CHECK(in_use_[static_cast<size_t>(page)], "page {} given back twice", page);
-  in_use_[static_cast<size_t>(page)] = 0;
-  free_.push_back(page);
+  CHECK(users(page) > 0, "page {} given back twice", page);
+  if (--users_[static_cast<size_t>(page)] == 0) free_.push_back(page);
+}
+
+void PagePool::copy(PageId from, PageId to) {
+  const auto at = [&](PageId page) {
+    return memory_.data() + static_cast<size_t>(page) * shape_.page_bytes();
+  };
+  std::memcpy(at(to), at(from), shape_.page_bytes());
 }
 
 Sequence::Sequence(Sequence&& other) noexcept
@@ -38,8 +50,16 @@ Sequence::Sequence(Sequence&& other) noexcept
       pages_(std::exchange(other.pages_, {})),
       length_(std::exchange(other.length_, 0)) {}
 
-Sequence::~Sequence() {
+Sequence::~Sequence() { clear(); }
+
+void Sequence::clear() {
   for (PageId page : pages_) pool_->give(page);
+  pages_.clear();
+  length_ = 0;
+}
+
+void Sequence::expect(int64_t positions) {
+  pages_.reserve(static_cast<size_t>((positions + kPositions - 1) / kPositions));
 }
 
 bool Sequence::reserve(int64_t positions) {

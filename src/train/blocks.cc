@@ -6,17 +6,12 @@
 #include <random>
 
 namespace dspark::train {
-namespace {
-
-// Rows of the draft vocabulary by token, -1 outside it.
 std::vector<int64_t> draft_rows(const draft::DrafterConfig& config) {
   std::vector<int64_t> rows(static_cast<size_t>(config.decoder.vocab), -1);
   for (int64_t r = 0; r < config.draft_vocab; ++r)
     rows[static_cast<size_t>(config.d2t.empty() ? r : config.d2t[static_cast<size_t>(r)])] = r;
   return rows;
 }
-
-}  // namespace
 
 std::vector<int64_t> valid_anchors(std::span<const uint8_t> loss_mask) {
   std::vector<int64_t> anchors;

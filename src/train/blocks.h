@@ -24,6 +24,9 @@ struct Sample {
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
 };
 
+// Rows of the draft vocabulary by token, -1 outside it.
+std::vector<int64_t> draft_rows(const draft::DrafterConfig& config);
+
 // Positions that may be anchors: supervised themselves and before a supervised token.
 std::vector<int64_t> valid_anchors(std::span<const uint8_t> loss_mask);
 // Up to `most` of them, uniformly without replacement, ascending; a function of seed and index.

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace dspark::train {
@@ -13,35 +14,42 @@ constexpr int64_t kRowsAtOnce = 8;
 // The derivative of |p - t| by p.
 float sign_of(float p, float t) { return p > t ? 1.0f : p < t ? -1.0f : 0.0f; }
 
-// Cross-entropy and L1 of softmax rows. What backward needs is the softmax alone.
+// Cross-entropies and L1 of softmax rows. What backward needs is the softmax alone.
 struct SlotLossFunction : torch::autograd::Function<SlotLossFunction> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
                                                 torch::Tensor logits, torch::Tensor labels,
                                                 torch::Tensor target, torch::Tensor target_rows) {
     const torch::Tensor p = torch::softmax(logits, 1);
     const int64_t rows = p.size(0), vocab = p.size(1);
-    torch::Tensor ce = torch::zeros({rows}), l1 = torch::empty({rows}), mean = torch::empty({rows});
+    torch::Tensor ce = torch::zeros({rows}), l1 = torch::empty({rows}), soft = torch::empty({rows});
+    torch::Tensor mean = torch::empty({rows}), mass = torch::empty({rows});
+    const float* all_x = logits.data_ptr<float>();
     const float* all_p = p.data_ptr<float>();
     const float* all_t = target.data_ptr<float>();
     const auto *label = labels.data_ptr<int64_t>(), *row_of = target_rows.data_ptr<int64_t>();
     float *ce_out = ce.data_ptr<float>(), *l1_out = l1.data_ptr<float>();
-    float* mean_out = mean.data_ptr<float>();
+    float *mean_out = mean.data_ptr<float>(), *mass_out = mass.data_ptr<float>();
+    float* soft_out = soft.data_ptr<float>();
     at::parallel_for(0, rows, kRowsAtOnce, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const float *pr = all_p + r * vocab, *tr = all_t + row_of[r] * vocab;
-        float distance = 0, mass = 0, signs = 0;
+        const float* x = all_x + r * vocab;
+        float distance = 0, sum = 0, signs = 0, score = 0;
         for (int64_t v = 0; v < vocab; ++v) {
           distance += std::fabs(pr[v] - tr[v]);
-          mass += tr[v];
+          sum += tr[v];
           signs += pr[v] * sign_of(pr[v], tr[v]);
+          score += tr[v] * x[v];
         }
-        l1_out[r] = distance + std::max(0.0f, 1 - mass);
-        mean_out[r] = signs;
+        const int64_t best = std::max_element(pr, pr + vocab) - pr;
+        l1_out[r] = distance + std::max(0.0f, 1 - sum);
+        soft_out[r] = sum * (x[best] - std::log(pr[best])) - score;
+        mean_out[r] = signs, mass_out[r] = sum;
         if (label[r] >= 0) ce_out[r] = -std::log(std::max(pr[label[r]], 1e-38f));
       }
     });
-    context->save_for_backward({p, labels, target, target_rows, mean});
-    return {ce, l1};
+    context->save_for_backward({p, labels, target, target_rows, mean, mass});
+    return {ce, l1, soft};
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -53,19 +61,22 @@ struct SlotLossFunction : torch::autograd::Function<SlotLossFunction> {
       return g.defined() ? g.contiguous() : torch::zeros({rows});
     };
     const torch::Tensor ce = floats(gradients[0]), l1 = floats(gradients[1]);
+    const torch::Tensor soft = floats(gradients[2]);
     torch::Tensor out = torch::empty_like(p);
     const float *all_p = p.data_ptr<float>(), *all_t = target.data_ptr<float>();
     const auto *label = labels.data_ptr<int64_t>(), *row_of = saved[3].data_ptr<int64_t>();
     const float *mean_in = mean.data_ptr<float>(), *ce_in = ce.data_ptr<float>();
-    const float* l1_in = l1.data_ptr<float>();
+    const float *l1_in = l1.data_ptr<float>(), *soft_in = soft.data_ptr<float>();
+    const float* mass_in = saved[5].data_ptr<float>();
     float* all_out = out.data_ptr<float>();
     at::parallel_for(0, rows, kRowsAtOnce, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const float *pr = all_p + r * vocab, *tr = all_t + row_of[r] * vocab;
         float* g = all_out + r * vocab;
-        const float of_ce = label[r] >= 0 ? ce_in[r] : 0, of_l1 = l1_in[r], m = mean_in[r];
+        const float of_ce = label[r] >= 0 ? ce_in[r] : 0, of_l1 = l1_in[r], of_soft = soft_in[r];
+        const float all = of_ce + of_soft * mass_in[r] - of_l1 * mean_in[r];
         for (int64_t v = 0; v < vocab; ++v)
-          g[v] = pr[v] * (of_ce + of_l1 * (sign_of(pr[v], tr[v]) - m));
+          g[v] = pr[v] * (all + of_l1 * sign_of(pr[v], tr[v])) - of_soft * tr[v];
         if (label[r] >= 0) g[label[r]] -= of_ce;
       }
     });
@@ -90,7 +101,7 @@ SlotLosses slot_losses(const torch::Tensor& logits, const torch::Tensor& labels,
                        const torch::Tensor& target, const torch::Tensor& target_rows) {
   const auto out =
       SlotLossFunction::apply(logits.contiguous(), labels.contiguous(), target, target_rows);
-  return {out[0], out[1]};
+  return {out[0], out[1], out[2]};
 }
 
 BlockSums block_sums(const BlockOutput& output, const BlockBatch& batch,
@@ -103,6 +114,7 @@ BlockSums block_sums(const BlockOutput& output, const BlockBatch& batch,
   const torch::Tensor l1 = losses.l1.view_as(weights);
   sums.ce = (sums.slot_ce * weights).sum();
   sums.l1 = (l1 * weights).sum();
+  sums.soft_ce = (losses.soft_ce.view_as(weights) * weights).sum();
   sums.overlap = (1 - 0.5 * l1.detach()).clamp(0, 1);
   sums.confidence = output.confidence.defined()
                         ? (torch::binary_cross_entropy_with_logits(output.confidence, sums.overlap,
@@ -115,7 +127,8 @@ BlockSums block_sums(const BlockOutput& output, const BlockBatch& batch,
 }
 
 torch::Tensor total_loss(const BlockSums& sums, const LossWeights& weights, double denominator) {
-  return (weights.ce * sums.ce + weights.l1 * sums.l1 + weights.confidence * sums.confidence) /
+  return (weights.ce * sums.ce + weights.soft_ce * sums.soft_ce + weights.l1 * sums.l1 +
+          weights.confidence * sums.confidence) /
          (denominator + 1e-6);
 }
 
@@ -126,6 +139,7 @@ void BlockMetrics::add(const BlockSums& sums, const BlockOutput& output, const B
                        const torch::Tensor& target, double decay) {
   const torch::NoGradGuard guard;
   ce_ += sums.ce.item<double>(), l1_ += sums.l1.item<double>();
+  soft_ce_ += sums.soft_ce.item<double>();
   confidence_ += sums.confidence.item<double>(), weight_ += sums.weight;
   const torch::Tensor& valid = batch.valid;
   const torch::Tensor overlap = sums.overlap * valid;
@@ -151,7 +165,8 @@ void BlockMetrics::add(const BlockSums& sums, const BlockOutput& output, const B
 }
 
 double BlockMetrics::loss(const LossWeights& weights) const {
-  return weights.ce * ce() + weights.l1 * l1() + weights.confidence * confidence();
+  return weights.ce * ce() + weights.soft_ce * soft_ce() + weights.l1 * l1() +
+         weights.confidence * confidence();
 }
 
 }  // namespace dspark::train

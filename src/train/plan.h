@@ -1,4 +1,4 @@
-// From a recipe and its target to the drafter that will be trained, and where its weights start.
+// From a recipe and its target to the drafter that will be trained.
 #pragma once
 
 #include "learn/learn.h"
@@ -11,9 +11,5 @@ namespace dspark::train {
 Result<draft::DrafterConfig> plan_drafter(const Recipe& recipe, const std::filesystem::path& target,
                                           const tokenizer::Tokenizer& tokenizer,
                                           const learn::TokenCounts& counts);
-
-// fresh, the target's own layers, or another drafter's tensors of the same names and shapes.
-Result<Parameters> starting_parameters(const Recipe& recipe, const draft::DrafterConfig& config,
-                                       const std::filesystem::path& target);
 
 }  // namespace dspark::train

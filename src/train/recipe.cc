@@ -45,7 +45,9 @@ void visit(Recipe& r, Field&& field) {
   field("drafter", "start", r.start, any, "fresh, target (its layers), or a drafter's file");
   field("drafter", "start_layers", r.start_layers, any,
         "target layers to start from, []: the last");
-  field("loss", "ce", r.ce, weight, "weight of cross-entropy");
+  field("loss", "ce", r.ce, weight, "weight of cross-entropy against the data's tokens");
+  field("loss", "soft_ce", r.soft_ce, weight,
+        "and against the target's distribution (dspark, dflash)");
   field("loss", "l1", r.l1, weight, "weight of the distance to the target's distribution");
   field("loss", "confidence", r.confidence_weight, weight, "weight of the confidence head's");
   field("loss", "decay", r.decay, between(0.01, 1e6), "slot j weighs exp(-j / decay)");

@@ -24,7 +24,7 @@ struct Recipe {
   std::vector<int64_t> taps, start_layers;
   bool confidence = true;
   // [loss]
-  double ce = 0.1, l1 = 0.9, confidence_weight = 1, decay = 4, step_decay = 0.8;
+  double ce = 0.1, soft_ce = 0, l1 = 0.9, confidence_weight = 1, decay = 4, step_decay = 0.8;
   // [optimiser]
   double learning_rate = 6e-4, warmup = 0.04, clip = 1, weight_decay = 0, epochs = 10;
   int64_t batch = 512, micro_batch = 1, anchors = 512, seed = 42, steps = 0;

@@ -17,6 +17,7 @@ class BlockTaskMetrics : public Metrics {
   BlockTaskMetrics(int slots, const LossWeights& weights) : sums(slots), weights_(weights) {}
   nlohmann::ordered_json json() const override {
     nlohmann::ordered_json j = {{"loss", sums.loss(weights_)}, {"ce_loss", sums.ce()}};
+    if (weights_.soft_ce > 0) j["soft_ce_loss"] = sums.soft_ce();
     if (weights_.l1 > 0) j["l1_loss"] = sums.l1();
     if (weights_.confidence > 0) {
       j["confidence_loss"] = sums.confidence();
@@ -54,7 +55,7 @@ class BlockTask : public Task {
         anchors_(recipe.anchors),
         seed_(static_cast<uint64_t>(recipe.seed)) {
     weights_ = {recipe.ce, recipe.l1, config.confidence_head ? recipe.confidence_weight : 0,
-                recipe.decay};
+                recipe.soft_ce, recipe.decay};
   }
 
   std::unique_ptr<Metrics> new_metrics() const override {

@@ -10,9 +10,11 @@
 #include "train/corpus.h"
 #include "train/event_file.h"
 #include "train/feature_store.h"
+#include "train/markov_start.h"
 #include "train/plan.h"
 #include "train/run_files.h"
 #include "train/schedule.h"
+#include "train/start.h"
 #include "train/state.h"
 #include "train/task.h"
 
@@ -48,6 +50,7 @@ class Run {
   Result<RunResult> train();
 
  private:
+  Status start_parameters();
   Status open_features(const std::string& target_digest);
   Status step();
   Status evaluate();
@@ -99,7 +102,7 @@ Status Run::prepare() {
     DSPARK_RETURN_IF_ERROR(counts.add(example.ids, example.loss_mask));
   }
   DSPARK_TRY(config_, plan_drafter(recipe_, options_.model, engine_->tokenizer(), counts));
-  DSPARK_TRY(parameters_, starting_parameters(recipe_, config_, options_.model));
+  DSPARK_RETURN_IF_ERROR(start_parameters());
   DSPARK_TRY(tables_, frozen_tables(config_, options_.model));
   DSPARK_TRY(const std::string target, learn::weights_digest(options_.model));
   DSPARK_RETURN_IF_ERROR(open_features(target));
@@ -133,6 +136,22 @@ Status Run::prepare() {
            total_steps_, recipe_.batch,
            resumed ? fmt::format(", from step {}", progress_.steps) : std::string());
   metrics_ = task_->new_metrics();
+  return {};
+}
+
+// Of a run that goes on they come from its state.
+Status Run::start_parameters() {
+  if (std::filesystem::exists(files_->state())) {
+    parameters_ = Parameters::fresh(config_, 0);
+    return {};
+  }
+  DSPARK_TRY(parameters_, starting_parameters(recipe_, config_, options_.model));
+  const bool bigrams = config_.markov_rank > 0 && config_.markov_head != draft::MarkovHead::kRnn;
+  if (recipe_.start != "target" || !bigrams) return {};
+  const BigramFit fit =
+      start_markov_head(corpus_, config_, static_cast<uint64_t>(recipe_.seed), *parameters_);
+  log_info("the Markov head starts as bigrams: {:.2f} nats a token of {:.0f}, {:.2f} without",
+           fit.bigram_ce, fit.pairs, fit.unigram_ce);
   return {};
 }
 

@@ -67,6 +67,11 @@ Request varied(size_t index, std::mt19937& random) {
   request.prompt_ids.resize(1 + random() % 100);
   // Few distinct tokens, so that look-up finds something.
   for (int32_t& id : request.prompt_ids) id = static_cast<int32_t>(random() % 12);
+  if (index % 4 == 2) {  // begins as others do
+    std::vector<int32_t> alike(random() % 140);
+    for (size_t i = 0; i < alike.size(); ++i) alike[i] = static_cast<int32_t>(i * i % 11);
+    request.prompt_ids.insert(request.prompt_ids.begin(), alike.begin(), alike.end());
+  }
   request.max_tokens = 1 + static_cast<int>(random() % 40);
   request.ignore_eos = index % 3 != 0;
   sample::Params& s = request.sampling;
@@ -207,8 +212,10 @@ Trial trial_of(unsigned number, const Oracle::Answers& answers) {
            std::string("threshold:0.3"), fmt::format("fixed:{}", 1 + random() % 15));
   if (random() % 4 == 0) o.draft_max = static_cast<int>(1 + random() % 15);
   if (random() % 3 == 0) o.draft_candidates = pick(0, 1, 4, 16);
-  // A cache that holds few requests at a time; they wait, and draft with what room is left.
-  if (random() % 4 == 0) o.cache_bytes = size_t{3} << 20;
+  // A cache that holds few requests at a time: they wait, draft with what room is left, and give
+  // their pages up.
+  if (random() % 3 == 0) o.cache_bytes = size_t{3} << 20;
+  o.prefix_bytes = pick(size_t{0}, size_t{1} << 20, size_t{64} << 20);
   trial.toggles = random() % 4 == 0;
   trial.name =
       fmt::format("trial {}: {} {} {} threads, {} at a time, chunk {}, {}{}", number,
@@ -228,19 +235,26 @@ TEST(Speculation, TextIsThatOfPlainDecoding) {
   Oracle::Answers answers;
   for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
   const unsigned trials = testing::nightly() ? 224 : dspark::testing::kSanitized ? 8 : 24;
-  int64_t cycles = 0, drafted = 0, accepted = 0;
+  int64_t cycles = 0, drafted = 0, accepted = 0, cached = 0, preemptions = 0;
   for (unsigned number = 0; number < trials; ++number) {
     const Trial trial = trial_of(number, answers);
     const auto got = run_trial(model, trial, requests);
     expect_same(got, plain, trial.name);
     if (::testing::Test::HasFailure()) break;
-    for (const Completion& c : got)
+    for (const Completion& c : got) {
       for (const Cycle& cycle : c.cycles)
         ++cycles, drafted += cycle.drafted, accepted += cycle.accepted;
+      cached += c.cached_rows, preemptions += c.preemptions;
+    }
   }
-  fmt::print("{} request-generations, {} cycles, {} drafts of which {} accepted\n",
-             trials * requests.size(), cycles, drafted, accepted);
-  EXPECT_GT(accepted, cycles / 4);  // else the trials would show little
+  fmt::print(
+      "{} request-generations, {} cycles, {} drafts of which {} accepted, {} rows taken over, {} "
+      "preemptions\n",
+      trials * requests.size(), cycles, drafted, accepted, cached, preemptions);
+  // Else the trials would show little.
+  EXPECT_GT(accepted, cycles / 4);
+  EXPECT_GT(cached, 0);
+  EXPECT_GT(preemptions, 0);
 }
 
 TEST(Speculation, AnOracleIsAcceptedWhole) {

@@ -123,6 +123,21 @@ class Folder {
   FrozenTables tables;
 };
 
+// No fixture has it: libtorch's own log-softmax does.
+void check_soft_ce(Folder& f, const BlockOutput& output, const BlockBatch& batch,
+                   const torch::Tensor& target) {
+  const torch::Tensor rows = batch.target_rows.flatten();
+  const auto leaf = [&] { return output.logits.detach().clone().requires_grad_(); };
+  const torch::Tensor ours = leaf(), reference = leaf();
+  const torch::Tensor got = slot_losses(ours, batch.labels.flatten(), target, rows).soft_ce;
+  const torch::Tensor want =
+      -(target.index_select(0, rows) * torch::log_softmax(reference, 1)).sum(1);
+  f.check_close("soft_ce", got.detach(), want.detach(), kTolerance, 1e-5);
+  const torch::Tensor weights = torch::arange(1, got.size(0) + 1).to(torch::kFloat32);
+  (got * weights).sum().backward(), (want * weights).sum().backward();
+  f.check_close("soft_ce's gradient", ours.grad(), reference.grad(), kGradient, kGradientShare);
+}
+
 void check_block(Folder& f) {
   const draft::DrafterConfig& config = f.file.config();
   const std::vector<Sample> samples = f.samples();
@@ -186,6 +201,7 @@ void check_block(Folder& f) {
   f.near_metric("confidence_cumprod_bias", metrics.confidence_cumprod_bias());
   f.near_metric("block_supervised_tokens_abs", metrics.slots_a_block());
   f.near_metric("block_supervised_tokens_ratio", metrics.slots_a_block() / config.slots());
+  check_soft_ce(f, output, batch, target);
   loss().backward();
   f.check_gradients("grad.");
   f.check_steps(loss);

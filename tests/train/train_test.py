@@ -103,6 +103,27 @@ class Train(ProgramTest):
         self.assertEqual(plain[0]["ids"], drafted[0]["ids"])
         self.assertGreater(sum(c["drafted"] for c in drafted[0]["cycles"]), 0)
 
+    def test_a_markov_head_starts_as_the_bigrams(self):
+        follower = list(range(3, 63))
+        random.Random(4).shuffle(follower)
+        rows = []
+        for i in range(30):
+            ids = [3 + i]
+            while len(ids) < 40:
+                ids.append(follower[ids[-1] - 3])
+            rows.append({"id": f"r{i}", "conversations": [{"role": "user", "content": "a"}],
+                         "ids": ids, "loss": [[2, 40]]})
+        corpus = self.write("chains.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+        recipe = self.write("chains.toml", RECIPE.format(model=self.model, corpus=corpus, draft_vocab=64)
+                            .replace("rank = 8", "rank = 32"))
+        first = {}
+        for start in ("fresh", "target"):
+            self.train(start, "--set", f"drafter.start='{start}'", "--set", "optimiser.steps=2", "--set",
+                       "loss.soft_ce=1", "--set", "optimiser.learning_rate=1e-6", recipe=recipe)
+            first[start] = read_json_lines(self.scratch / start / "metrics.jsonl")[0]
+        self.assertIn("soft_ce_loss", first["target"])
+        self.assertLess(first["target"]["ce_loss"], first["fresh"]["ce_loss"] - 1)
+
     def test_bad_recipes(self):
         def refused(text, *parts):
             path = self.write("bad.toml", text)

@@ -1,0 +1,94 @@
+// Who runs, and with which pages. First come, first served: a request joins when the cache holds
+// what it is so far and a page more; when the cache runs out, the youngest gives its pages up and
+// begins again later, from what is then still known of it.
+#include <algorithm>
+
+#include "engine/impl.h"
+
+namespace dspark::engine {
+
+int64_t Engine::Impl::positions_wanted(const ActiveRequest& request) const {
+  const int64_t needed = request.positions_needed(info.context);
+  if (speculation == nullptr) return needed;
+  // A cache that holds the request but not the scratch rows runs it with fewer drafts.
+  return std::min(needed + speculation->scratch_rows(), pages->pages() * kv::kPositions);
+}
+
+int64_t Engine::Impl::positions_next(const ActiveRequest& request) const {
+  int64_t rows = std::min<int64_t>(request.rows_ready(), options.prefill_chunk);
+  if (speculation != nullptr) rows += speculation->slots() + speculation->scratch_rows();
+  return std::min(positions_wanted(request), request.sequence().length() + rows);
+}
+
+// Pages that nobody uses are forgotten for it.
+bool Engine::Impl::reserve(kv::Sequence& sequence, int64_t positions) {
+  const int64_t missing = (positions - sequence.capacity() + kv::kPositions - 1) / kv::kPositions;
+  return missing <= 0 || (prefixes->make_free(missing) && sequence.reserve(positions));
+}
+
+// Takes over what is known of its beginning and reserves the rest of what it is so far. The last
+// row is always computed: its logits, and its features for the drafter, are kept nowhere.
+bool Engine::Impl::begin(ActiveRequest& request) {
+  const bool drafts = speculation != nullptr && speculation->wants_rows(request);
+  const auto match = prefixes->find(request.tokens(), drafts);
+  const int64_t known = std::clamp<int64_t>(match.rows, 0, request.rows_ready() - 1);
+  const int64_t so_far = std::min(positions_wanted(request),
+                                  static_cast<int64_t>(request.tokens().size()) + kv::kPositions);
+  int64_t needed = (so_far + kv::kPositions - 1) / kv::kPositions;
+  for (int64_t p = 0; p < known / kv::kPositions; ++p)
+    if (pages->users(match.pages[static_cast<size_t>(p)]) > 1) --needed;
+  // Those that run need a page each before long.
+  if (!running.empty()) needed += static_cast<int64_t>(running.size());
+  if (pages->free_pages() + prefixes->unused() < needed) return false;
+  kv::Sequence& sequence = request.sequence();
+  sequence.expect(positions_wanted(request));
+  prefixes->give(match, known, sequence);
+  if (reserve(sequence, so_far)) return true;
+  sequence.clear();
+  return false;
+}
+
+void Engine::Impl::admit() {
+  while (!waiting.empty() && static_cast<int>(running.size()) < options.max_running) {
+    ActiveRequest& next = *waiting.front();
+    if (!begin(next)) return;
+    next.begins();
+    if (speculation != nullptr) {
+      speculation->join(next);
+      if (!next.never_drafts()) warn_once(speculation->lack_of_calibration(next.sampling()));
+    }
+    const auto after = std::find_if(running.begin(), running.end(),
+                                    [&](const auto& other) { return other->id() > next.id(); });
+    running.insert(after, std::move(waiting.front()));
+    waiting.pop_front();
+  }
+}
+
+void Engine::Impl::preempt_youngest() {
+  std::unique_ptr<ActiveRequest> request = std::move(running.back());
+  running.pop_back();
+  remember(*request);
+  request->suspend();
+  const auto after = std::find_if(waiting.begin(), waiting.end(),
+                                  [&](const auto& other) { return other->id() > request->id(); });
+  waiting.insert(after, std::move(request));
+}
+
+// Pages for the rows that each request brings to this step, the oldest first.
+void Engine::Impl::make_room() {
+  for (size_t i = 0; i < running.size(); ++i)
+    while (i < running.size() && !reserve(running[i]->sequence(), positions_next(*running[i])))
+      preempt_youngest();
+  CHECK(!running.empty(), "the cache does not hold a request that was accepted");
+}
+
+// What a request's pages hold is known from now on.
+void Engine::Impl::remember(const ActiveRequest& request) {
+  const kv::Sequence& sequence = request.sequence();
+  // Of a cycle whose second draft ended the request all rows count, but not all tokens.
+  const auto tokens = static_cast<int64_t>(request.tokens().size());
+  prefixes->add(request.tokens(), std::min(sequence.length(), tokens), sequence.pages(),
+                request.draft().drafter_rows);
+}
+
+}  // namespace dspark::engine

@@ -1,0 +1,119 @@
+#include "train/start.h"
+
+#include <torch/torch.h>
+
+namespace dspark::train {
+namespace {
+
+using draft::DrafterConfig;
+using model::Part;
+
+// Norms over queries and keys, where the target has none: their weights are the size that its
+// queries and keys have for rows that are the same in all directions.
+void scale_qk_norms(int layer, Parameters& parameters) {
+  const auto name = [&](const char* what) {
+    return fmt::format("layers.{}.{}.weight", layer, what);
+  };
+  const torch::Tensor norm = parameters[name("input_layernorm")].detach();
+  for (const auto& [matrix, scale] : {std::pair("self_attn.q_proj", "self_attn.q_norm"),
+                                      std::pair("self_attn.k_proj", "self_attn.k_norm")}) {
+    const torch::Tensor rows = parameters[name(matrix)].detach() * norm;
+    const torch::Tensor size = rows.square().sum(1).mean().sqrt();
+    parameters.set(name(scale), size.expand(parameters[name(scale)].sizes()));
+  }
+}
+
+// The target's layer in the places of a draft layer's tensors.
+Status copy_layer(model::WeightFile& target, int from, int to, const DrafterConfig& config,
+                  Parameters& parameters) {
+  constexpr std::pair<Part, const char*> kParts[] = {{Part::kQ, "self_attn.q_proj"},
+                                                     {Part::kK, "self_attn.k_proj"},
+                                                     {Part::kV, "self_attn.v_proj"},
+                                                     {Part::kO, "self_attn.o_proj"},
+                                                     {Part::kGate, "mlp.gate_proj"},
+                                                     {Part::kUp, "mlp.up_proj"},
+                                                     {Part::kDown, "mlp.down_proj"},
+                                                     {Part::kAttentionNorm, "input_layernorm"},
+                                                     {Part::kFfnNorm, "post_attention_layernorm"}};
+  for (const auto& [part, what] : kParts) {
+    const std::string name = fmt::format("layers.{}.{}.weight", to, what);
+    const std::vector<int64_t> shape = parameters[name].sizes().vec();
+    DSPARK_TRY(const TensorView* view, target.find(part, from, shape));
+    if (view == nullptr) return fail("{}: layer {} lacks {}", target.name(), from, what);
+    torch::Tensor values = to_tensor(*view);
+    const bool rotated = part == Part::kQ || part == Part::kK;
+    if (rotated && target.spec().interleaved_rope) {  // pairs (2i, 2i + 1) to (i, i + d / 2)
+      const int64_t d = config.decoder.kinds[0].head_dim;
+      values = values.view({-1, d / 2, 2, shape[1]}).transpose(1, 2).reshape(shape);
+    }
+    parameters.set(name, values);
+  }
+  if (config.decoder.qk_norm && !target.spec().qk_norm) scale_qk_norms(to, parameters);
+  return {};
+}
+
+Status copy_vector(model::WeightFile& target, Part part, int layer, const char* name,
+                   Parameters& parameters) {
+  DSPARK_TRY(const TensorView* view, target.find(part, layer, parameters[name].sizes().vec()));
+  if (view == nullptr) return fail("{}: no tensor for {}", target.name(), name);
+  parameters.set(name, to_tensor(*view));
+  return {};
+}
+
+// The first draft layer's context is what the target's layer sees there: the nearest tap below it
+// alone, under that layer's norm.
+Status start_context(model::WeightFile& target, int64_t from, const DrafterConfig& config,
+                     Parameters& parameters) {
+  int64_t nearest = 0;
+  for (int64_t i = 0; i < config.taps(); ++i)
+    if (config.target_layer_ids[static_cast<size_t>(i)] < from) nearest = i;
+  const int64_t hidden = config.decoder.hidden;
+  torch::Tensor fc = torch::zeros({hidden, config.taps() * hidden});
+  fc.slice(1, nearest * hidden, (nearest + 1) * hidden).fill_diagonal_(1);
+  parameters.set("fc.weight", fc);
+  return copy_vector(target, Part::kAttentionNorm, static_cast<int>(from), "hidden_norm.weight",
+                     parameters);
+}
+
+Status copy_target_layers(const Recipe& recipe, const DrafterConfig& config,
+                          const std::filesystem::path& path, Parameters& parameters) {
+  DSPARK_TRY(model::WeightFile target, model::WeightFile::open(path));
+  const int layers = config.decoder.layers, all = target.spec().layers;
+  for (int l = 0; l < layers; ++l) {
+    const int64_t from = recipe.start_layers.empty() ? all - layers + l
+                         : static_cast<size_t>(l) < recipe.start_layers.size()
+                             ? recipe.start_layers[static_cast<size_t>(l)]
+                             : -1;
+    if (from < 0 || from >= all)
+      return fail("drafter.start_layers: expected {} layers of 0 to {}", layers, all - 1);
+    DSPARK_RETURN_IF_ERROR(copy_layer(target, static_cast<int>(from), l, config, parameters));
+    if (l == 0 && config.kind == draft::Kind::kBlock)
+      DSPARK_RETURN_IF_ERROR(start_context(target, from, config, parameters));
+  }
+  return copy_vector(target, Part::kOutputNorm, 0, "norm.weight", parameters);
+}
+
+Status copy_drafter(const std::string& path, Parameters& parameters) {
+  DSPARK_TRY(const draft::DrafterFile file, draft::DrafterFile::open(path));
+  DSPARK_TRY(const Parameters stored, Parameters::of(file));
+  size_t taken = 0;
+  for (const std::string& name : parameters.names())
+    if (stored.has(name) && stored[name].sizes() == parameters[name].sizes())
+      parameters.set(name, stored[name].detach()), ++taken;
+  if (taken == 0) return fail("drafter.start: {} has no tensor of this drafter's shapes", path);
+  return {};
+}
+
+}  // namespace
+
+Result<Parameters> starting_parameters(const Recipe& recipe, const DrafterConfig& config,
+                                       const std::filesystem::path& target) {
+  Parameters parameters = Parameters::fresh(config, static_cast<uint64_t>(recipe.seed));
+  if (recipe.start == "target")
+    DSPARK_RETURN_IF_ERROR(copy_target_layers(recipe, config, target, parameters));
+  else if (recipe.start != "fresh")
+    DSPARK_RETURN_IF_ERROR(copy_drafter(recipe.start, parameters));
+  return parameters;
+}
+
+}  // namespace dspark::train

@@ -1,0 +1,233 @@
+// Rows that were known before, and requests that gave their pages up: nothing may differ from rows
+// that are computed, neither text nor drafts.
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+#include "engine/support.h"
+#include "kv/kv.h"
+
+namespace dspark::engine {
+namespace {
+
+using kv::PageId;
+using testing::make_engine;
+using testing::run_all;
+
+class PrefixIndexTest : public ::testing::Test {
+ protected:
+  static std::vector<int32_t> text(int first, int64_t tokens) {
+    std::vector<int32_t> ids(static_cast<size_t>(tokens));
+    std::iota(ids.begin(), ids.end(), first);
+    return ids;
+  }
+  // A request that computes all of its rows and ends.
+  void run(kv::PrefixIndex& index, const std::vector<int32_t>& tokens, int64_t drafter_rows = 0) {
+    kv::Sequence sequence(pool_);
+    const auto rows = static_cast<int64_t>(tokens.size());
+    ASSERT_TRUE(index.make_free((rows + kv::kPositions - 1) / kv::kPositions));
+    ASSERT_TRUE(sequence.reserve(rows));
+    sequence.extend(rows);
+    index.add(tokens, rows, sequence.pages(), drafter_rows);
+  }
+  void expect_all_accounted(const kv::PrefixIndex& index) {
+    EXPECT_EQ(pool_.free_pages() + index.pages(), pool_.pages());
+    EXPECT_EQ(index.unused(), index.pages());
+  }
+
+  kv::PagePool pool_{kv::Shape({{1, 16, 2}}), 8};
+};
+
+TEST_F(PrefixIndexTest, FindsTheLongestBeginning) {
+  kv::PrefixIndex index(pool_, 8, 0);
+  run(index, text(0, 200));
+  EXPECT_EQ(index.pages(), 3);  // the fourth is not full
+  EXPECT_EQ(index.find(text(0, 200), false).rows, 192);
+  EXPECT_EQ(index.find(text(0, 100), false).rows, 100);
+  EXPECT_EQ(index.find(text(1, 100), false).rows, 0);
+  auto other = text(0, 100);
+  other[70] = -1;
+  const auto match = index.find(other, false);
+  EXPECT_EQ(match.rows, 70);
+  EXPECT_EQ(match.pages.size(), 2u);
+  run(index, other);  // its second page is not full: nothing new
+  EXPECT_EQ(index.pages(), 3);
+  expect_all_accounted(index);
+}
+
+TEST_F(PrefixIndexTest, RowsThatTheDrafterLacksAreNotFoundForIt) {
+  kv::PrefixIndex index(pool_, 8, 0);
+  run(index, text(0, 128), 80);
+  EXPECT_EQ(index.find(text(0, 128), true).rows, 80);
+  EXPECT_EQ(index.find(text(0, 128), false).rows, 128);
+  run(index, text(0, 128), 128);  // has more of them: its pages replace the others
+  EXPECT_EQ(index.find(text(0, 128), true).rows, 128);
+  run(index, text(0, 128), 0);
+  EXPECT_EQ(index.find(text(0, 128), true).rows, 128);
+  expect_all_accounted(index);
+}
+
+TEST_F(PrefixIndexTest, ARowThatLooksAheadIsKnownWithTheTokenBehindIt) {
+  kv::PrefixIndex index(pool_, 8, 1);
+  run(index, text(0, 130), 130);
+  EXPECT_EQ(index.find(text(0, 130), true).rows, 128);
+  auto other = text(0, 130);
+  other[64] = -1;
+  EXPECT_EQ(index.find(other, true).rows, 63);
+  run(index, other, 130);  // the same first page with another token behind it
+  EXPECT_EQ(index.find(other, true).rows, 128);
+  EXPECT_EQ(index.find(text(0, 130), true).rows, 128);
+  expect_all_accounted(index);
+}
+
+TEST_F(PrefixIndexTest, GivesSharedPagesAndACopyOfTheLast) {
+  kv::PrefixIndex index(pool_, 8, 0);
+  run(index, text(0, 128));
+  {
+    kv::Sequence sequence(pool_);
+    const auto match = index.find(text(0, 100), false);
+    *pool_.keys(match.pages[1], 0, 0) = 77;
+    index.give(match, 99, sequence);
+    EXPECT_EQ(sequence.length(), 99);
+    ASSERT_EQ(sequence.pages().size(), 2u);
+    EXPECT_EQ(sequence.pages()[0], match.pages[0]);
+    EXPECT_NE(sequence.pages()[1], match.pages[1]);
+    EXPECT_EQ(*pool_.keys(sequence.pages()[1], 0, 0), 77);
+    EXPECT_EQ(pool_.users(match.pages[0]), 2);
+    EXPECT_EQ(index.unused(), 1);  // its first page is used, its second is not
+    EXPECT_FALSE(index.make_free(8));
+    EXPECT_EQ(index.pages(), 1);
+  }
+  EXPECT_TRUE(index.make_free(8));
+  expect_all_accounted(index);
+}
+
+TEST_F(PrefixIndexTest, ForgetsTheLongestUnused) {
+  kv::PrefixIndex index(pool_, 4, 0);
+  run(index, text(0, 128));
+  run(index, text(1000, 128));
+  EXPECT_EQ(index.find(text(0, 128), false).rows, 128);
+  run(index, text(2000, 64));  // a fifth page: the last of 1000's goes
+  EXPECT_EQ(index.pages(), 4);
+  EXPECT_EQ(index.find(text(1000, 128), false).rows, 64);
+  EXPECT_EQ(index.find(text(0, 128), false).rows, 128);
+  EXPECT_EQ(index.find(text(2000, 64), false).rows, 64);
+  expect_all_accounted(index);
+  kv::PrefixIndex none(pool_, 0, 0);
+  run(none, text(0, 128));
+  EXPECT_EQ(none.find(text(0, 128), false).rows, 0);
+}
+
+// Requests whose prompts begin alike in different lengths.
+std::vector<Request> requests_of(size_t count, int tokens) {
+  std::mt19937 random(8);
+  const auto draw = [&] { return static_cast<int32_t>(2 + random() % 400); };
+  std::vector<int32_t> common(200);
+  for (int32_t& id : common) id = draw();
+  std::vector<Request> requests(count);
+  for (size_t i = 0; i < count; ++i) {
+    Request& r = requests[i];
+    const size_t shared = i % 4 == 3 ? 0 : random() % common.size();
+    r.prompt_ids.assign(common.begin(), common.begin() + static_cast<std::ptrdiff_t>(shared));
+    for (size_t more = 1 + random() % 90; more > 0; --more) r.prompt_ids.push_back(draw());
+    r.max_tokens = tokens;
+    r.ignore_eos = true;
+    r.record_confidence = true;
+    if (i % 2 == 1) r.sampling.temperature = 0.9f, r.sampling.seed = i;
+  }
+  return requests;
+}
+
+void expect_same(const std::vector<Completion>& got, const std::vector<Completion>& cold,
+                 const std::string& where) {
+  for (size_t i = 0; i < cold.size(); ++i) {
+    EXPECT_EQ(got[i].ids, cold[i].ids) << where << ": request " << i;
+    EXPECT_EQ(got[i].confidence_logits, cold[i].confidence_logits) << where << ": request " << i;
+    ASSERT_EQ(got[i].cycles.size(), cold[i].cycles.size()) << where << ": request " << i;
+    for (size_t c = 0; c < cold[i].cycles.size(); ++c) {
+      EXPECT_EQ(got[i].cycles[c].drafted, cold[i].cycles[c].drafted) << where << ": request " << i;
+      EXPECT_EQ(got[i].cycles[c].accepted, cold[i].cycles[c].accepted) << where << ": " << i;
+    }
+  }
+}
+
+struct Case {
+  std::string target, drafter;
+};
+
+void check(const Case& c) {
+  const std::filesystem::path fixtures =
+      std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures";
+  Options options;
+  options.drafter = (fixtures / c.drafter / "draft").string();
+  options.quantise = DType::kF16;
+  options.threads = 1;
+  options.planner = "full";
+  options.max_running = 8;
+  options.prefix_bytes = 0;
+  const auto model = fixtures / c.target / "target";
+  const std::vector<Request> requests = requests_of(16, 170);
+  const auto cold_engine = make_engine(model, options);
+  const auto cold = run_all(*cold_engine, requests, 8);
+  int64_t accepted = 0;
+  for (const Completion& done : cold) {
+    EXPECT_EQ(done.cached_rows, 0);
+    EXPECT_EQ(done.preemptions, 0);
+    for (const Cycle& cycle : done.cycles) accepted += cycle.accepted;
+  }
+  EXPECT_GT(accepted, 0);
+
+  options.prefix_bytes = size_t{64} << 20;
+  const auto warm_engine = make_engine(model, options);
+  expect_same(run_all(*warm_engine, requests, 1), cold, c.drafter + ", first round");
+  const auto warm = run_all(*warm_engine, requests, 8);
+  expect_same(warm, cold, c.drafter + ", second round");
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto prompt = static_cast<int64_t>(requests[i].prompt_ids.size());
+    // The whole prompt but its last row lies in full pages of the first round.
+    EXPECT_GE(warm[i].cached_rows, std::min(prompt - 1, (prompt + 169) / 64 * 64)) << i;
+  }
+
+  const size_t page = kv::kPositions * cold_engine->info().position_bytes;
+  for (const size_t prefix_bytes : {size_t{0}, 64 * page}) {
+    options.cache_bytes = 12 * page;
+    options.prefix_bytes = prefix_bytes;
+    const auto tight = run_all(*make_engine(model, options), requests, 16);
+    expect_same(tight, cold, c.drafter + ", tight cache");
+    int preemptions = 0;
+    for (const Completion& done : tight) preemptions += done.preemptions;
+    EXPECT_GT(preemptions, 0);
+  }
+}
+
+TEST(Prefixes, HitsAndPreemptionsChangeNothingOfDspark) {
+  check({"qwen3_dspark_vanilla", "qwen3_dspark_vanilla"});
+}
+TEST(Prefixes, HitsAndPreemptionsChangeNothingOfEagle3) { check({"qwen3_eagle3", "qwen3_eagle3"}); }
+TEST(Prefixes, HitsAndPreemptionsChangeNothingOfGemma4) {
+  check({"gemma4_dspark", "gemma4_dspark"});
+}
+
+// Pages that a request without drafts left lack the drafter's rows: the next one makes them.
+TEST(Prefixes, RowsWithoutTheDraftersAreMadeAgain) {
+  const auto folder =
+      std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures/qwen3_dspark_vanilla";
+  Options options;
+  options.drafter = (folder / "draft").string();
+  options.planner = "full";
+  const auto engine = make_engine(folder / "target", options);
+  const std::vector<Request> drafting = requests_of(1, 60);
+  std::vector<Request> plain = drafting;
+  plain[0].prompt_ids.resize(150, 5);
+  std::vector<Request> both = plain;
+  plain[0].never_draft = true;
+  EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 0);
+  EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 149);
+  EXPECT_EQ(run_all(*engine, both, 1)[0].cached_rows, 0);
+  EXPECT_EQ(run_all(*engine, both, 1)[0].cached_rows, 149);
+  EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 149);
+}
+
+}  // namespace
+}  // namespace dspark::engine
