@@ -192,19 +192,14 @@ void add_memory(CLI::App& app, EngineArguments& arguments) {
       ->type_name("N");
 }
 
-void add_speculation(CLI::App& app, EngineArguments& arguments) {
-  constexpr const char* kGroup = "Speculation";
-  const auto parsed = [](auto parse) {
-    return CLI::Validator(
-        [parse](std::string& text) {
-          const auto value = parse(text);
-          return value.ok() ? std::string() : value.message();
-        },
-        "");
-  };
+namespace {
+constexpr const char* kGroup = "Speculation";
+}
+
+void add_drafter(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--drafter", arguments.drafter,
                  "A drafter's GGUF file, directory or installed name, ngram, or none (default: the "
-                 "installed model's own in `run`, else none)")
+                 "installed model's own in `run` and `profile`, else none)")
       ->check(CLI::Validator(
           [](std::string& text) {
             const auto found = find_drafter(text);
@@ -213,6 +208,18 @@ void add_speculation(CLI::App& app, EngineArguments& arguments) {
           ""))
       ->type_name("PATH")
       ->group(kGroup);
+}
+
+void add_speculation(CLI::App& app, EngineArguments& arguments) {
+  const auto parsed = [](auto parse) {
+    return CLI::Validator(
+        [parse](std::string& text) {
+          const auto value = parse(text);
+          return value.ok() ? std::string() : value.message();
+        },
+        "");
+  };
+  add_drafter(app, arguments);
   app.add_option("--planner", arguments.planner,
                  "How many drafts are verified: auto (default), off, full, fixed:N, threshold:P, "
                  "causal, lagged, global")

@@ -60,6 +60,7 @@ void add_model(CLI::App& app, std::string& model);
 void add_engine(CLI::App& app, EngineArguments& arguments);
 // --prefill-chunk, --context, --cache-mb.
 void add_memory(CLI::App& app, EngineArguments& arguments);
+void add_drafter(CLI::App& app, EngineArguments& arguments);  // --drafter
 // --drafter, --planner, --verify, --draft-max, --draft-candidates.
 void add_speculation(CLI::App& app, EngineArguments& arguments);
 

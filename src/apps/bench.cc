@@ -32,6 +32,8 @@ struct BenchArguments {
   std::vector<int> more_rows = {2, 3, 4, 6, 8, 12, 16};
 };
 
+}  // namespace
+
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -40,8 +42,6 @@ std::string cpu_name() {
   }
   return "unknown";
 }
-
-}  // namespace
 
 Json machine_json(const engine::Info& info) {
   return {{"cpu", cpu_name()},

@@ -32,6 +32,7 @@ engine::Request bench_request(const engine::Info& info, int prompt_tokens, int m
 Result<std::vector<engine::Completion>> bench_run(engine::Engine& engine,
                                                   std::vector<engine::Request> requests);
 
+std::string cpu_name();
 // Where figures come from, for JSON.
 Json machine_json(const engine::Info& info);
 Json model_json(const engine::Info& info);

@@ -1,38 +1,11 @@
 // bench --suite draft: what a drafter costs beside the steps that it serves.
 #include "apps/bench.h"
+#include "apps/step_times.h"
 
 namespace dspark::apps {
 namespace {
 
-constexpr int kPromptTokens = 32;
-constexpr int kTokens = 64;  // context stays below 128
-constexpr int kRounds = 5;   // plain and drafted steps in turns, so that both see the same machine
-
-struct Times {
-  std::vector<double> step, draft, plan, forward, verify;
-};
-
-// The steps in which `requests` requests decode, drafting at most `slots` tokens each.
-Status measure(engine::Engine& engine, int requests, int slots, Times& times) {
-  for (int i = 0; i < requests; ++i) {
-    engine::Request request = bench_request(engine.info(), kPromptTokens, kTokens, i);
-    request.draft_max = slots;
-    request.sampling = {};
-    DSPARK_TRY([[maybe_unused]] const auto id, engine.submit(std::move(request), {}));
-  }
-  while (engine.step()) {
-    const engine::StepStats& step = engine.last_step();
-    if (step.requests != requests || step.logit_rows != step.rows) continue;
-    if (slots > 0 && step.drafted < requests * slots) continue;
-    times.step.push_back(step.ms);
-    times.draft.push_back(step.draft_ms);
-    times.plan.push_back(step.plan_ms);
-    times.forward.push_back(step.forward_ms);
-    times.verify.push_back(step.verify_ms);
-  }
-  if (times.step.empty()) return fail("no step had {} requests with {} drafts", requests, slots);
-  return {};
-}
+constexpr int kRounds = 5;  // plain and drafted steps in turns, so that both see the same machine
 
 }  // namespace
 
@@ -47,10 +20,10 @@ Result<BenchResult> bench_draft(engine::Engine& engine) {
       "ms   draft/plain step\n",
       slots);
   for (const int requests : {1, 4, 8, 16}) {
-    Times plain, drafted;
+    StepTimes plain, drafted;
     for (int round = 0; round < kRounds; ++round) {
-      DSPARK_RETURN_IF_ERROR(measure(engine, requests, 0, plain));
-      DSPARK_RETURN_IF_ERROR(measure(engine, requests, slots, drafted));
+      DSPARK_RETURN_IF_ERROR(time_steps(engine, requests, 0, plain));
+      DSPARK_RETURN_IF_ERROR(time_steps(engine, requests, slots, drafted));
     }
     const double plain_ms = median(plain.step), draft_ms = median(drafted.draft);
     const Json row = {{"suite", "draft"},

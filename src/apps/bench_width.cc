@@ -2,43 +2,19 @@
 #include <map>
 
 #include "apps/bench.h"
+#include "apps/step_times.h"
 
 namespace dspark::apps {
 namespace {
 
-constexpr int kPromptTokens = 32;
-constexpr int kTokens = 64;  // context stays below 128
 // Widths, whole steps and matrices take turns, so that all see the same machine.
 constexpr int kRounds = 3;
 constexpr int kMatrixRepeats = 20;
 
 struct Width {
-  std::vector<double> steps_ms, matrices_ms;
+  StepTimes steps;
+  std::vector<double> matrices_ms;
 };
-
-// Milliseconds of the steps in which `rows` requests each decode one token.
-Result<std::vector<double>> step_times(engine::Engine& engine, int rows) {
-  for (int i = 0; i < rows; ++i) {
-    DSPARK_TRY([[maybe_unused]] const auto id,
-               engine.submit(bench_request(engine.info(), kPromptTokens, kTokens, i), {}));
-  }
-  std::vector<double> times_ms;
-  while (engine.step()) {
-    const engine::StepStats& step = engine.last_step();
-    if (step.rows == rows && step.requests == rows && step.logit_rows == rows)
-      times_ms.push_back(step.ms);
-  }
-  if (times_ms.empty()) return fail("no step had {} decoding requests", rows);
-  return times_ms;
-}
-
-// A width's whole steps and its matrices alone, some more of both.
-Status measure(engine::Engine& engine, int rows, Width& width) {
-  DSPARK_TRY(const auto times_ms, step_times(engine, rows));
-  width.steps_ms.insert(width.steps_ms.end(), times_ms.begin(), times_ms.end());
-  width.matrices_ms.push_back(engine.time_matrices_ms(rows, kMatrixRepeats));
-  return {};
-}
 
 }  // namespace
 
@@ -46,17 +22,20 @@ Result<BenchResult> bench_width(engine::Engine& engine, const std::vector<int>& 
   std::map<int, Width> widths = {{1, {}}};
   for (const int rows : more_rows) widths[rows] = {};
   for (int round = 0; round < kRounds; ++round)
-    for (auto& [rows, width] : widths) DSPARK_RETURN_IF_ERROR(measure(engine, rows, width));
+    for (auto& [rows, width] : widths) {
+      DSPARK_RETURN_IF_ERROR(time_steps(engine, rows, 0, width.steps));
+      width.matrices_ms.push_back(engine.time_matrices_ms(rows, kMatrixRepeats));
+    }
 
   BenchResult result;
   result.table = "rows   step ms   matrices ms   step/matrices   step/one row   rows/s\n";
-  const double one_row_ms = median(widths.at(1).steps_ms);
+  const double one_row_ms = median(widths.at(1).steps.step);
   for (const auto& [rows, width] : widths) {
-    const double step_ms = median(width.steps_ms), matrices_ms = median(width.matrices_ms);
+    const double step_ms = median(width.steps.step), matrices_ms = median(width.matrices_ms);
     result.rows.push_back({{"suite", "width"},
                            {"case", "step"},
                            {"rows", rows},
-                           {"context", kPromptTokens + kTokens},
+                           {"context", kTimedPrompt + kTimedTokens},
                            {"step_ms", step_ms},
                            {"matrices_ms", matrices_ms},
                            {"step_per_matrices", step_ms / matrices_ms},

@@ -27,6 +27,8 @@ struct Command {
 Command add_run(CLI::App& program);
 Command add_bench(CLI::App& program);
 Command add_eval(CLI::App& program);
+Command add_profile(CLI::App& program);
+Command add_serve(CLI::App& program);
 Command add_calibrate(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_render(CLI::App& program);

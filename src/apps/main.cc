@@ -29,7 +29,9 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark run                                  chat with the default model
   dspark run --prompt "Why is the sky blue?"
   dspark run model.gguf --prompts questions.jsonl --concurrency 8 --json answers.jsonl
+  dspark serve --port 8080
   dspark bench --suite decode
+  dspark profile
   dspark eval --drafter ngram --data questions.jsonl
   dspark calibrate --drafter drafter.gguf --data held-back.jsonl
   dspark info model.gguf
@@ -61,9 +63,9 @@ int run_program(int argc, char** argv) {
   program.get_formatter()->column_width(34);
   program.set_version_flag("--version", "dspark " DSPARK_VERSION);
   std::vector<Command> commands = {
-      add_run(program),      add_bench(program),  add_eval(program),
-      add_tokenize(program), add_render(program), add_score(program),
-      add_convert(program),  add_info(program),   add_calibrate(program)};
+      add_run(program),       add_bench(program),   add_eval(program),    add_tokenize(program),
+      add_render(program),    add_score(program),   add_convert(program), add_info(program),
+      add_calibrate(program), add_profile(program), add_serve(program)};
   for (Command& command : add_data(program)) commands.push_back(std::move(command));
   program.add_subcommand("train", "Train a drafter, from a recipe (dspark-learn)");
   for (const Command& command : commands) {

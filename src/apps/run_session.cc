@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "apps/cost_file.h"
 #include "apps/model_path.h"
 #include "apps/progress.h"
 
@@ -11,6 +12,8 @@ namespace dspark::apps {
 Result<std::unique_ptr<engine::Engine>> load_engine(const EngineArguments& arguments,
                                                     engine::Options options) {
   DSPARK_TRY(const auto path, find_model(arguments.model));
+  if (!options.drafter.empty() && options.drafter != "none")
+    options.costs = read_costs(cost_key(path, options));
   Progress progress("loading", "MB");
   options.load_progress = [&](size_t done, size_t total) {
     progress.update(static_cast<double>(done) / 1e6, static_cast<double>(total) / 1e6);

@@ -119,7 +119,7 @@ Status Engine::Impl::allot_cache() {
     auto drafter = options.make_drafter       ? options.make_drafter(place)
                    : drafter_model != nullptr ? draft::make_drafter(std::move(drafter_model), place)
                                               : draft::make_ngram();
-    DSPARK_TRY(speculation, Speculation::create(std::move(drafter), options, info.hidden));
+    DSPARK_TRY(speculation, Speculation::create(std::move(drafter), options, info));
     info.drafter = speculation->drafter().name();
     info.planner = speculation->planner_name();
     info.draft_slots = speculation->slots();

@@ -14,6 +14,12 @@ const Info& Engine::info() const { return impl_->info; }
 const StepStats& Engine::last_step() const { return impl_->stats; }
 bool Engine::idle() const { return impl_->waiting.empty() && impl_->running.empty(); }
 
+Load Engine::load() const {
+  const Impl& e = *impl_;
+  return {static_cast<int>(e.running.size()), static_cast<int>(e.waiting.size()), e.pages->pages(),
+          e.pages->free_pages(), e.prefixes->pages()};
+}
+
 Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
   Impl& e = *impl_;
   const auto prompt = static_cast<int64_t>(request.prompt_ids.size());
@@ -94,6 +100,10 @@ Status Engine::check_integrity() const {
       free + kept != all)
     return fail("{} of {} cache pages are neither free nor kept", all - free - kept, all);
   return {};
+}
+
+const verify::CostTable* Engine::costs() const {
+  return impl_->speculation == nullptr ? nullptr : &impl_->speculation->costs();
 }
 
 double Engine::time_matrices_ms(int rows, int repetitions) {

@@ -114,6 +114,9 @@ struct Options {
   verify::Mode verify = verify::Mode::kCoupled;  // at temperature 0 that is greedy
   int draft_max = std::numeric_limits<int>::max();
   int draft_candidates = -1;  // see draft::DrafterOptions
+  // What rows and drafts cost here, by a profile; without it planners begin with a usual shape and
+  // learn from the first steps on.
+  std::optional<verify::CostPoints> costs;
 };
 
 // What the engine is; fixed after load.
@@ -159,6 +162,12 @@ struct Reading {
   std::vector<std::span<const float>> logits;  // [rows], each [vocab]
 };
 
+// Who is there now, and what the cache holds; for metrics.
+struct Load {
+  int running = 0, waiting = 0;
+  int64_t pages = 0, free_pages = 0, known_pages = 0;  // known: as beginnings of texts
+};
+
 class Engine {
  public:
   // model: a GGUF file or a Hugging Face directory.
@@ -183,6 +192,9 @@ class Engine {
   bool step();  // one step; false when nothing was left to do
   bool idle() const;
   const StepStats& last_step() const;
+  Load load() const;
+  // What planners count with; nullptr without a drafter.
+  const verify::CostTable* costs() const;
 
   // While idle: every page, row and request accounted for? An error names what is not.
   Status check_integrity() const;

@@ -52,7 +52,8 @@ struct DraftState {
   const verify::Calibration* calibration = nullptr;  // of its confidences
   std::vector<double> confidence, survival;          // [block], calibrated
   std::vector<double> past_survival[2];              // of the step before, and of that before it
-  int verify_length = 0;
+  int verify_length = 0, accepted = 0;               // of this cycle
+  verify::Pace pace;
   bool off = false;  // drafting ended: a draft was not finite
 };
 

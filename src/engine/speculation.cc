@@ -11,25 +11,30 @@ constexpr int kPendingRows = 16;
 // observations, and how fast observations fade.
 constexpr double kPriorChance = 0.6, kPriorWeight = 4, kFading = 0.998;
 const verify::Calibration kRaw;
+constexpr double kUsualFading = 0.99;  // of the mean gain of cycles
 
 }  // namespace
 
 Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options,
-                         int hidden)
+                         const Info& target)
     : drafter_(std::move(drafter)),
+      cost_(static_cast<double>(target.weight_bytes)),
+      position_bytes_(static_cast<double>(target.position_bytes)),
       mode_(options.verify),
       slots_(std::min(drafter_->slots(), options.draft_max)),
-      feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(hidden)),
+      feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(target.hidden)),
       reached_(static_cast<size_t>(slots_), 0),
       accepted_(static_cast<size_t>(slots_), 0) {
+  if (options.costs) cost_.start_from(*options.costs);
   if (drafter_->calibrations() == nullptr) return;
   for (const draft::StoredCalibration& stored : *drafter_->calibrations())
     calibrations_.push_back(stored.fit);
 }
 
 Result<std::unique_ptr<Speculation>> Speculation::create(std::unique_ptr<draft::Drafter> drafter,
-                                                         const Options& options, int hidden) {
-  std::unique_ptr<Speculation> made(new Speculation(std::move(drafter), options, hidden));
+                                                         const Options& options,
+                                                         const Info& target) {
+  std::unique_ptr<Speculation> made(new Speculation(std::move(drafter), options, target));
   DSPARK_RETURN_IF_ERROR(made->set_planner(options.planner));
   if (made->planner_name_ == "off") made->slots_ = 0;
   if (made->slots_ == 0) made->feature_width_ = 0;
@@ -51,6 +56,7 @@ Status Speculation::set_planner(const std::string& planner) {
     spec.length = most;
   }
   DSPARK_TRY(planner_, verify::make_planner(spec, mode_));
+  paced_ = planner == "auto";
   planner_name_ = planner == "auto" ? "auto" : verify::planner_name(spec);
   return {};
 }
@@ -69,6 +75,7 @@ void Speculation::join(ActiveRequest& request) const {
   state.calibration = found != nullptr ? &found->calibration : &kRaw;
   state.off = state.off || request.never_drafts();
   if (state.off) return;
+  state.pace = verify::Pace(usual_);
   state.drafter_rows = request.sequence().length();
   state.drafter = drafter_->new_state();
   state.pending.resize(static_cast<size_t>(kPendingRows + slots_ + 1) * feature_width_);
@@ -123,6 +130,10 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
     DraftState& state = request->draft();
     state.block.clear();
     if (state.off || !may_draft(*request, context)) continue;
+    if (paced_ && !state.pace.drafts()) {
+      state.pace.rested();
+      continue;
+    }
     draft::BlockRequest block;
     block.context = context_of(*request, state.pending_rows);
     block.tokens = request->tokens();
@@ -177,18 +188,52 @@ void Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows)
     view.lagged_survival = state.past_survival[1];
     views_.push_back(view);
   }
+  cost_.prepare(cache_bytes(decoding), static_cast<int>(blocks_.size()));
   if (!views_.empty()) planner_->plan({views_, other_rows}, cost_, lengths_);
   for (size_t i = 0; i < decoding.size(); ++i) decoding[i]->draft().verify_length = lengths_[i];
 }
 
 void Speculation::observe(ActiveRequest& request, int verified, int accepted) {
   DraftState& state = request.draft();
+  state.accepted = accepted;
   if (verified == 0) return;
   drafter_->observe(state.drafter.get(), verified, accepted);
   for (int k = 0; k < verified && k <= accepted; ++k) {
     const auto slot = static_cast<size_t>(k);
     reached_[slot] = reached_[slot] * kFading + 1;
     accepted_[slot] = accepted_[slot] * kFading + (k < accepted ? 1 : 0);
+  }
+}
+
+double Speculation::cache_bytes(std::span<ActiveRequest* const> decoding) const {
+  double rows = 0;
+  for (const ActiveRequest* request : decoding)
+    rows += static_cast<double>(request->sequence().length());
+  return rows * position_bytes_;
+}
+
+void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
+                              double draft_ms, bool only_decoding) {
+  if (decoding.empty()) return;
+  const auto drafted = static_cast<int>(blocks_.size());
+  cost_.observe_draft(drafted, draft_ms);
+  if (!only_decoding) return;
+  cost_.observe_target(rows, cache_bytes(decoding), target_ms);
+  if (drafted == 0) return;
+  // What a token costs without drafts, a verified row, a draft.
+  const auto requests = static_cast<double>(decoding.size());
+  const double plain_ms = cost_.target_ms(static_cast<int>(decoding.size()));
+  const double a_row_ms = rows > static_cast<int>(decoding.size())
+                              ? (cost_.target_ms(rows) - plain_ms) / (rows - requests)
+                              : 0;
+  for (ActiveRequest* request : decoding) {
+    DraftState& state = request->draft();
+    if (state.block.ids.empty()) continue;
+    const verify::DraftGain gain{state.accepted * plain_ms / requests,
+                                 draft_ms / drafted + state.verify_length * a_row_ms};
+    state.pace.drafted(gain);
+    usual_.saved_ms += (1 - kUsualFading) * (gain.saved_ms - usual_.saved_ms);
+    usual_.spent_ms += (1 - kUsualFading) * (gain.spent_ms - usual_.spent_ms);
   }
 }
 

@@ -17,7 +17,7 @@ namespace dspark::engine {
 class Speculation {
  public:
   static Result<std::unique_ptr<Speculation>> create(std::unique_ptr<draft::Drafter> drafter,
-                                                     const Options& options, int hidden);
+                                                     const Options& options, const Info& target);
   // Most rows that one call hands to the drafter as context.
   static int most_context_rows(const Options& options);
   void allot(int step_rows);  // room for the features of a step
@@ -54,6 +54,11 @@ class Speculation {
 
   // How a cycle of the request went.
   void observe(ActiveRequest& request, int verified, int accepted);
+  // What the step of these requests took: their rows, and how long without drafts. only_decoding:
+  // no prompt's rows were among them.
+  void learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
+                   double draft_ms, bool only_decoding);
+  const verify::CostTable& costs() const { return cost_; }
 
   // Of a step's segment the first `rows` rows were committed. They are kept until the drafter takes
   // them in: at the next draft, or where there are many, in absorb().
@@ -61,8 +66,9 @@ class Speculation {
   void absorb();  // after all keep() of a step
 
  private:
-  Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options, int hidden);
+  Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options, const Info& target);
 
+  double cache_bytes(std::span<ActiveRequest* const> decoding) const;
   bool may_draft(const ActiveRequest& request, int64_t context) const;
   draft::ContextRows context_of(ActiveRequest& request, int rows) const;
   void estimate(DraftState& state);
@@ -71,7 +77,10 @@ class Speculation {
   std::vector<verify::ModeCalibration> calibrations_;
   std::unique_ptr<verify::Planner> planner_;
   std::string planner_name_;
-  verify::BuiltInCost cost_;
+  verify::CostTable cost_;
+  bool paced_ = false;       // requests that don't gain rest from drafting
+  verify::DraftGain usual_;  // of a cycle, lately
+  double position_bytes_;    // of the cache
   verify::Mode mode_;
   int slots_;
   size_t feature_width_;  // of a row; 0 where no features are wanted

@@ -143,6 +143,7 @@ void Engine::Impl::run_step() {
                         static_cast<int>(request.sequence().length() - before), of_prompt);
   }
   stats.verify_ms = milliseconds_since(forwarded);
+  const double drafting_ms = stats.draft_ms;
   if (speculation != nullptr) {
     const auto verified = Clock::now();
     speculation->absorb();
@@ -153,6 +154,9 @@ void Engine::Impl::run_step() {
   stats.requests = static_cast<int>(rows.segments.size());
   stats.logit_rows = static_cast<int>(rows.logit_rows.size());
   stats.ms = milliseconds_since(start);
+  if (speculation != nullptr)
+    speculation->learn_costs(decoding, stats.rows, stats.ms - stats.draft_ms, drafting_ms,
+                             stats.rows == stats.logit_rows && filled.empty());
 }
 
 void Engine::Impl::drop_finished() {

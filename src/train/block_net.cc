@@ -2,13 +2,7 @@
 
 #include <torch/torch.h>
 
-#include <limits>
-
 namespace dspark::train {
-namespace {
-constexpr float kNever = -std::numeric_limits<float>::infinity();
-}
-
 BlockNet::BlockNet(const draft::DrafterConfig& config, const Parameters& parameters,
                    const FrozenTables& tables, Precision precision)
     : config_(config),
@@ -49,7 +43,7 @@ torch::Tensor BlockNet::attend(const Part& part, const BlockBatch& batch,
       torch::arange(part.context_rows).unsqueeze(0) >= anchors.unsqueeze(1);  // [blocks, rows]
   const torch::Tensor scores =
       torch::cat({to_context.view({kv, n, group * inputs, part.context_rows})
-                      .masked_fill(hidden_rows.view({1, n, 1, part.context_rows}), kNever),
+                      .masked_fill(hidden_rows.view({1, n, 1, part.context_rows}), kUnseen),
                   to_block.view({kv, n, group * inputs, inputs})},
                  -1);
   const torch::Tensor weights = torch::softmax(scores * kind.score_scale(), -1);

@@ -4,6 +4,7 @@
 
 #include <torch/types.h>
 
+#include <limits>
 #include <string>
 
 #include "train/parameters.h"
@@ -11,6 +12,9 @@
 namespace dspark::train {
 
 enum class Precision { kFloat32, kBfloat16 };  // of matrix products; all else is float32
+
+// The score of a row that a query may not see.
+inline constexpr float kUnseen = -std::numeric_limits<float>::infinity();
 
 // cos and sin of rows' angles, [rows, 1, head_dim / 2].
 struct Rotation {

@@ -3,12 +3,9 @@
 #include <torch/torch.h>
 
 #include <cmath>
-#include <limits>
 
 namespace dspark::train {
 namespace {
-
-constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 // [tokens, heads, d] -> [kv, group, tokens, d]
 torch::Tensor by_head(const torch::Tensor& x, int64_t kv) {
@@ -52,7 +49,7 @@ std::vector<ChainStep> Eagle3Net::forward(const Sample& sample) const {
       own_keys.push_back(keys), own_values.push_back(values);
     }
     std::vector<torch::Tensor> scores = {
-        torch::matmul(q, first_keys.transpose(-1, -2)).masked_fill(causal, kNever)};
+        torch::matmul(q, first_keys.transpose(-1, -2)).masked_fill(causal, kUnseen)};
     for (const torch::Tensor& own : own_keys) scores.push_back((q * own).sum(-1, true));
     const torch::Tensor weights = torch::softmax(torch::cat(scores, -1) * kind.score_scale(), -1);
     torch::Tensor attended = torch::matmul(weights.slice(-1, 0, n), first_values);

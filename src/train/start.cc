@@ -6,7 +6,6 @@ namespace dspark::train {
 namespace {
 
 using draft::DrafterConfig;
-using model::Part;
 
 // Norms over queries and keys, where the target has none: their weights are the size that its
 // queries and keys have for rows that are the same in all directions.
@@ -26,22 +25,23 @@ void scale_qk_norms(int layer, Parameters& parameters) {
 // The target's layer in the places of a draft layer's tensors.
 Status copy_layer(model::WeightFile& target, int from, int to, const DrafterConfig& config,
                   Parameters& parameters) {
-  constexpr std::pair<Part, const char*> kParts[] = {{Part::kQ, "self_attn.q_proj"},
-                                                     {Part::kK, "self_attn.k_proj"},
-                                                     {Part::kV, "self_attn.v_proj"},
-                                                     {Part::kO, "self_attn.o_proj"},
-                                                     {Part::kGate, "mlp.gate_proj"},
-                                                     {Part::kUp, "mlp.up_proj"},
-                                                     {Part::kDown, "mlp.down_proj"},
-                                                     {Part::kAttentionNorm, "input_layernorm"},
-                                                     {Part::kFfnNorm, "post_attention_layernorm"}};
+  constexpr std::pair<model::Part, const char*> kParts[] = {
+      {model::Part::kQ, "self_attn.q_proj"},
+      {model::Part::kK, "self_attn.k_proj"},
+      {model::Part::kV, "self_attn.v_proj"},
+      {model::Part::kO, "self_attn.o_proj"},
+      {model::Part::kGate, "mlp.gate_proj"},
+      {model::Part::kUp, "mlp.up_proj"},
+      {model::Part::kDown, "mlp.down_proj"},
+      {model::Part::kAttentionNorm, "input_layernorm"},
+      {model::Part::kFfnNorm, "post_attention_layernorm"}};
   for (const auto& [part, what] : kParts) {
     const std::string name = fmt::format("layers.{}.{}.weight", to, what);
     const std::vector<int64_t> shape = parameters[name].sizes().vec();
     DSPARK_TRY(const TensorView* view, target.find(part, from, shape));
     if (view == nullptr) return fail("{}: layer {} lacks {}", target.name(), from, what);
     torch::Tensor values = to_tensor(*view);
-    const bool rotated = part == Part::kQ || part == Part::kK;
+    const bool rotated = part == model::Part::kQ || part == model::Part::kK;
     if (rotated && target.spec().interleaved_rope) {  // pairs (2i, 2i + 1) to (i, i + d / 2)
       const int64_t d = config.decoder.kinds[0].head_dim;
       values = values.view({-1, d / 2, 2, shape[1]}).transpose(1, 2).reshape(shape);
@@ -52,7 +52,7 @@ Status copy_layer(model::WeightFile& target, int from, int to, const DrafterConf
   return {};
 }
 
-Status copy_vector(model::WeightFile& target, Part part, int layer, const char* name,
+Status copy_vector(model::WeightFile& target, model::Part part, int layer, const char* name,
                    Parameters& parameters) {
   DSPARK_TRY(const TensorView* view, target.find(part, layer, parameters[name].sizes().vec()));
   if (view == nullptr) return fail("{}: no tensor for {}", target.name(), name);
@@ -71,8 +71,8 @@ Status start_context(model::WeightFile& target, int64_t from, const DrafterConfi
   torch::Tensor fc = torch::zeros({hidden, config.taps() * hidden});
   fc.slice(1, nearest * hidden, (nearest + 1) * hidden).fill_diagonal_(1);
   parameters.set("fc.weight", fc);
-  return copy_vector(target, Part::kAttentionNorm, static_cast<int>(from), "hidden_norm.weight",
-                     parameters);
+  return copy_vector(target, model::Part::kAttentionNorm, static_cast<int>(from),
+                     "hidden_norm.weight", parameters);
 }
 
 Status copy_target_layers(const Recipe& recipe, const DrafterConfig& config,
@@ -90,7 +90,7 @@ Status copy_target_layers(const Recipe& recipe, const DrafterConfig& config,
     if (l == 0 && config.kind == draft::Kind::kBlock)
       DSPARK_RETURN_IF_ERROR(start_context(target, from, config, parameters));
   }
-  return copy_vector(target, Part::kOutputNorm, 0, "norm.weight", parameters);
+  return copy_vector(target, model::Part::kOutputNorm, 0, "norm.weight", parameters);
 }
 
 Status copy_drafter(const std::string& path, Parameters& parameters) {

@@ -10,15 +10,17 @@
 //   confidence_sample.h  how sure that is: bootstrap intervals
 //   choose_calibration.h  which form of calibration cycles call for
 //   planner.h     verify lengths for the requests of a step
-//   builtin_cost.h  what rows cost where nothing was measured
+//   cost_table.h  what rows and drafts cost on this machine
+//   pace.h        whether drafting pays for a request
 #pragma once
 
 #include "verify/acceptance.h"
-#include "verify/builtin_cost.h"
 #include "verify/calibration.h"
 #include "verify/choose_calibration.h"
 #include "verify/confidence_sample.h"
+#include "verify/cost_table.h"
 #include "verify/metrics.h"
 #include "verify/mode.h"
+#include "verify/pace.h"
 #include "verify/planner.h"
 #include "verify/survival.h"

@@ -288,6 +288,62 @@ TEST(Speculation, ABrokenDrafterCostsNothingButItsDrafts) {
   set_log_level(LogLevel::kInfo);
 }
 
+// One that knows nothing is asked now and then, one that knows all at every cycle.
+TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
+  const auto model = testing::tiny_model();
+  std::vector<Request> requests = requests_of(4);
+  for (Request& r : requests) r.max_tokens = 300, r.ignore_eos = true, r.stop.clear();
+  const auto plain = run_all(*make_engine(model, {}), requests, 2);
+  const auto share = [&](const Options& options) {
+    double drafted = 0, cycles = 0;
+    for (const Completion& c : run_all(*make_engine(model, options), requests, 2))
+      for (const Cycle& cycle : c.cycles) drafted += cycle.drafted > 0, cycles += 1;
+    return drafted / cycles;
+  };
+  Options options;
+  options.drafter = testing::tiny_drafter("--confidence --type q8_0 --block 5 --seed 4");
+  EXPECT_LT(share(options), 0.3);
+  options.planner = "fixed:2";  // not asked to judge
+  EXPECT_GT(share(options), 0.98);  // but where one token is left
+  Oracle::Answers answers;
+  for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
+  options = {};
+  options.make_drafter = [&](const draft::Place&) { return std::make_unique<Oracle>(answers, 0); };
+  EXPECT_GT(share(options), 0.9);
+}
+
+// Stops that come as accepted drafts, of the model's own making.
+TEST(Speculation, AnAcceptedStopEndsTheDefaultModelsAnswer) {
+  const auto model = testing::default_model();
+  if (model.empty()) GTEST_SKIP() << "the default model is not installed";
+  if (dspark::testing::kSanitized) GTEST_SKIP() << "too slow under a sanitizer";
+  const auto engine = make_engine(model, {});
+  std::vector<Request> requests;
+  for (const char* text : {"Say yes.", "What is the capital of France?", "Name a colour."}) {
+    Request request;
+    request.prompt_ids = engine->tokenizer().encode(
+        fmt::format("<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n", text),
+        tokenizer::Tokenizer::Specials::kParse);
+    request.max_tokens = 100;
+    requests.push_back(request);
+  }
+  const auto plain = run_all(*engine, requests, 3);
+  Oracle::Answers answers;
+  int stops = 0, ended = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    answers[requests[i].prompt_ids] = plain[i].ids;
+    stops += plain[i].finish == Finish::kStop;
+  }
+  EXPECT_GT(stops, 0);
+  Options options;
+  options.planner = "full";
+  options.make_drafter = [&](const draft::Place&) { return std::make_unique<Oracle>(answers, 0); };
+  const auto drafted = run_all(*make_engine(model, options), requests, 3);
+  expect_same(drafted, plain, "default model");
+  for (const Completion& c : drafted) ended += c.cycles.back().ended;
+  EXPECT_GT(ended, 0);
+}
+
 // Drafts are the same whether rows were taken in at once, in small chunks, or late: shown by how
 // many stand, of drafters trained for their targets.
 TEST(Speculation, DraftsDoNotDependOnHowRowsCame) {

@@ -1,0 +1,42 @@
+// From a body of OpenAI's API to what the engine is to do.
+#pragma once
+
+#include <variant>
+
+#include "engine/engine.h"
+#include "serve/fields.h"
+#include "tokenizer/tokenizer.h"
+
+namespace dspark::serve {
+
+// What requests are held against.
+struct ModelFacts {
+  std::string name;  // as served
+  const tokenizer::Tokenizer* tokenizer = nullptr;
+  const tokenizer::PromptEncoder* encoder = nullptr;
+  int64_t context = 0;
+  int vocab = 0;
+};
+
+enum class Api { kCompletion, kChat };
+
+struct Job {
+  Api api = Api::kCompletion;
+  std::vector<engine::Request> requests;  // by choice: n for each prompt
+  size_t choices = 0;                     // how many those are
+  int64_t prompt_tokens = 0;              // of all prompts, each once
+  bool stream = false, include_usage = false;
+  bool echo = false;                 // completions: the prompt's text before the answer's
+  std::vector<std::string> prompts;  // by choice, where echoed
+  bool wants_logprobs = false;
+  int top_logprobs = 0;              // others than the chosen
+  std::vector<std::string> ignored;  // fields that mean nothing here
+};
+
+std::variant<Job, ApiError> parse_completion(const Json& body, const ModelFacts& model);
+std::variant<Job, ApiError> parse_chat(const Json& body, const ModelFacts& model);
+
+// The prompt's text that /v1/chat/completions would make of the body, for /apply-template.
+std::variant<std::string, ApiError> render_chat(const Json& body, const ModelFacts& model);
+
+}  // namespace dspark::serve

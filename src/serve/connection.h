@@ -1,0 +1,67 @@
+// One client's connection: replies, event streams, and whether anybody is still there.
+#pragma once
+
+#include <utility>  // boost/asio/awaitable.hpp forgets it
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "serve/fields.h"
+
+namespace dspark::serve {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using HttpRequest = http::request<http::string_body>;
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+class Connection {
+ public:
+  Connection(asio::ip::tcp::socket socket, std::chrono::seconds write_time);
+
+  beast::tcp_stream& stream() { return stream_; }
+  // Headers of every reply to the request at hand.
+  void begin(const HttpRequest& request, Headers headers);
+
+  asio::awaitable<void> reply(int status, std::string body, const char* type, Headers headers = {});
+  asio::awaitable<void> reply(int status, const Json& json, Headers headers = {});
+  asio::awaitable<void> reply(const ApiError& error, Headers headers = {});
+
+  // A stream of server-sent events: the header, events, the end.
+  asio::awaitable<void> open_events(Headers headers);
+  asio::awaitable<void> event(const std::string& data);
+  asio::awaitable<void> close_events();
+
+  // Calls `gone` when the client closes the connection, until unwatch().
+  void watch(std::function<void()> gone);
+  void unwatch();
+
+  bool lost() const { return lost_; }  // nothing can be written any more
+  bool keeps_alive() const { return keep_alive_ && !lost_; }
+  int status() const { return status_; }  // of the last reply
+  void close();
+  // After a reply to a request that was not read to its end: reads on for a while, so that the
+  // client sees the reply and not a broken connection.
+  asio::awaitable<void> linger();
+
+ private:
+  template <class Response>
+  void set_headers(Response& response, const char* type, const Headers& headers) const;
+  asio::awaitable<void> write_chunk(std::string_view text);
+
+  beast::tcp_stream stream_;
+  std::chrono::seconds write_time_;
+  Headers common_;
+  unsigned version_ = 11;
+  bool keep_alive_ = false, is_head_ = false, lost_ = false, chunked_ = true;
+  int status_ = 0;
+  std::shared_ptr<bool> watching_ = std::make_shared<bool>(false);
+};
+
+}  // namespace dspark::serve

@@ -1,0 +1,275 @@
+#include "serve/routes.h"
+
+#include <algorithm>
+
+namespace dspark::serve {
+namespace {
+
+// Compares in a time that does not depend on where they differ.
+bool same_key(const std::string& given, const std::string& key) {
+  unsigned char differs = given.size() != key.size();
+  for (size_t i = 0; i < given.size(); ++i)
+    differs |= static_cast<unsigned char>(given[i] ^ key[i % std::max<size_t>(key.size(), 1)]);
+  return differs == 0;
+}
+
+std::string given_key(const HttpRequest& request) {
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string value(request[http::field::authorization]);
+  if (value.starts_with(kBearer)) return value.substr(kBearer.size());
+  return std::string(request["x-api-key"]);
+}
+
+std::string path_of(const HttpRequest& request) {
+  const std::string target(request.target());
+  return target.substr(0, target.find('?'));
+}
+
+// How deep a body's brackets nest, before anything walks it recursively.
+constexpr int kMostDepth = 64;
+bool too_deep(const std::string& text) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMostDepth) return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+std::variant<Json, ApiError> body_of(const HttpRequest& request) {
+  if (too_deep(request.body()))
+    return ApiError{.message = fmt::format("the body nests more than {} deep", kMostDepth)};
+  Json json = Json::parse(request.body(), nullptr, false);
+  if (json.is_discarded() || !json.is_object())
+    return ApiError{.message = "the body is not a JSON object"};
+  return json;
+}
+
+}  // namespace
+
+Served::Served(std::unique_ptr<engine::Engine> engine, const std::string& name)
+    : worker(std::move(engine)),
+      encoder(worker.engine().tokenizer(), name),
+      facts{name, &worker.engine().tokenizer(), &encoder, worker.engine().info().context,
+            worker.engine().info().vocab} {}
+
+const std::map<std::string, Routes::Route>& Routes::table() {
+  using http::verb;
+  static const std::map<std::string, Route> routes = {
+      {"/health", {verb::get, &Routes::health, true, false}},
+      {"/metrics", {verb::get, &Routes::show_metrics, false, false}},
+      {"/v1/models", {verb::get, &Routes::models}},
+      {"/v1/dspark/state", {verb::get, &Routes::state}},
+      {"/v1/completions", {verb::post, &Routes::completions}},
+      {"/v1/chat/completions", {verb::post, &Routes::chat}},
+      {"/tokenize", {verb::post, &Routes::tokenize}},
+      {"/detokenize", {verb::post, &Routes::detokenize}},
+      {"/apply-template", {verb::post, &Routes::apply_template}},
+  };
+  return routes;
+}
+
+std::optional<ApiError> Routes::refusal(const HttpRequest& request, const Route& route) const {
+  if (!route.open && !options_.keys.empty()) {
+    const std::string given = given_key(request);
+    bool known = false;
+    for (const std::string& key : options_.keys) known |= same_key(given, key);
+    if (!known)
+      return ApiError{.status = 401,
+                      .message = "wrong or missing API key",
+                      .type = "authentication_error",
+                      .code = "invalid_api_key"};
+  }
+  const bool matches = request.method() == route.verb ||
+                       (route.verb == http::verb::get && request.method() == http::verb::head);
+  if (!matches)
+    return ApiError{.status = 405,
+                    .message = fmt::format("{}: expected {}", path_of(request),
+                                           std::string(http::to_string(route.verb)))};
+  if (route.needs_model && served_ == nullptr)
+    return ApiError{
+        .status = 503, .message = "the model is being loaded", .type = "unavailable_error"};
+  return {};
+}
+
+asio::awaitable<void> Routes::handle(Connection& connection, const HttpRequest& request) {
+  Headers common;
+  if (!options_.cors_origin.empty()) {
+    common = {{"Access-Control-Allow-Origin", options_.cors_origin},
+              {"Access-Control-Allow-Headers", "authorization, content-type, x-api-key"},
+              {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"}};
+  }
+  connection.begin(request, std::move(common));
+  const std::string path = path_of(request);
+  const auto found = table().find(path);
+  if (found == table().end()) {
+    const ApiError error{.status = 404, .message = "no such path", .type = "not_found_error"};
+    co_await connection.reply(error);
+    metrics_.replied("other", 404);
+    co_return;
+  }
+  if (request.method() == http::verb::options && !options_.cors_origin.empty()) {
+    co_await connection.reply(204, "", "");
+    co_return;
+  }
+  if (const auto error = refusal(request, found->second)) {
+    Headers headers;
+    if (error->status == 405)
+      headers.emplace_back("Allow", std::string(http::to_string(found->second.verb)));
+    if (error->status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
+    if (error->status == 503) headers.emplace_back("Retry-After", "1");
+    co_await connection.reply(*error, std::move(headers));
+  } else {
+    co_await (this->*found->second.call)(connection, request);
+  }
+  metrics_.replied(path, connection.status());
+}
+
+asio::awaitable<void> Routes::health(Connection& connection, const HttpRequest&) {
+  const char* status = draining_ ? "stopping" : served_ == nullptr ? "loading" : "ok";
+  const bool well = served_ != nullptr && !draining_;
+  const Json json = {{"status", status}};
+  co_await connection.reply(well ? 200 : 503, json);
+}
+
+asio::awaitable<void> Routes::models(Connection& connection, const HttpRequest&) {
+  const ModelFacts& model = served_->facts;
+  const engine::Info& info = served_->worker.engine().info();
+  const Json entry = {{"id", model.name},
+                      {"object", "model"},
+                      {"created", 0},
+                      {"owned_by", "dspark"},
+                      {"max_model_len", model.context},
+                      {"meta",
+                       {{"architecture", info.architecture},
+                        {"vocab", model.vocab},
+                        {"drafter", info.drafter},
+                        {"draft_slots", info.draft_slots}}}};
+  const Json json = {{"object", "list"}, {"data", Json::array({entry})}};
+  co_await connection.reply(200, json);
+}
+
+asio::awaitable<void> Routes::show_metrics(Connection& connection, const HttpRequest&) {
+  const WorkerState worker = served_ == nullptr ? WorkerState() : served_->worker.state();
+  co_await connection.reply(200, metrics_.text(worker), "text/plain; version=0.0.4");
+}
+
+asio::awaitable<void> Routes::state(Connection& connection, const HttpRequest&) {
+  const WorkerState w = served_->worker.state();
+  const engine::Info& info = served_->worker.engine().info();
+  const Json json = {
+      {"model", served_->facts.name},
+      {"drafter", info.drafter},
+      {"planner", info.planner},
+      {"verify", info.verify},
+      {"running", w.running},
+      {"waiting", w.waiting},
+      {"cache", {{"pages", w.pages}, {"free", w.free_pages}, {"known", w.known_pages}}},
+      {"steps", w.steps},
+      {"rows", w.rows},
+      {"drafted", w.drafted},
+      {"verified", w.verified},
+      {"accepted", w.accepted},
+      {"preemptions", w.preemptions}};
+  co_await connection.reply(200, json);
+}
+
+asio::awaitable<void> Routes::tokenize(Connection& connection, const HttpRequest& request) {
+  auto body = body_of(request);
+  if (const auto* error = std::get_if<ApiError>(&body)) {
+    co_await connection.reply(*error);
+    co_return;
+  }
+  Fields fields(std::get<Json>(body));
+  // llama-server's name for the text, then vLLM's.
+  const char* name = fields.has("prompt") ? "prompt" : "content";
+  if (!fields.has(name)) fields.fault(name, "missing");
+  const std::string text = fields.text(name, "");
+  const bool special = fields.boolean("parse_special", true);
+  if (fields.fault()) {
+    co_await connection.reply(*fields.fault());
+    co_return;
+  }
+  using Specials = tokenizer::Tokenizer::Specials;
+  const auto ids =
+      served_->facts.tokenizer->encode(text, special ? Specials::kParse : Specials::kAsText);
+  const Json json = {{"tokens", ids}, {"count", ids.size()}};
+  co_await connection.reply(200, json);
+}
+
+asio::awaitable<void> Routes::detokenize(Connection& connection, const HttpRequest& request) {
+  auto body = body_of(request);
+  if (const auto* error = std::get_if<ApiError>(&body)) {
+    co_await connection.reply(*error);
+    co_return;
+  }
+  Fields fields(std::get<Json>(body));
+  std::vector<int32_t> ids;
+  const Json* tokens = fields.take("tokens");
+  if (tokens == nullptr || !tokens->is_array()) {
+    fields.fault("tokens", "expected a list of token ids");
+  } else {
+    for (const Json& id : *tokens) {
+      if (!id.is_number_integer() || id < 0 || id >= served_->facts.vocab) {
+        fields.fault("tokens", fmt::format("{}: the vocabulary has ids from 0 to {}", id.dump(),
+                                           served_->facts.vocab - 1));
+        break;
+      }
+      ids.push_back(id.get<int32_t>());
+    }
+  }
+  if (fields.fault()) {
+    co_await connection.reply(*fields.fault());
+    co_return;
+  }
+  const std::string text = served_->facts.tokenizer->decode(ids, true);
+  const Json json = {{"content", text}, {"prompt", text}};
+  co_await connection.reply(200, json);
+}
+
+asio::awaitable<void> Routes::apply_template(Connection& connection, const HttpRequest& request) {
+  auto body = body_of(request);
+  std::variant<std::string, ApiError> text = ApiError{};
+  if (const auto* error = std::get_if<ApiError>(&body))
+    text = *error;
+  else
+    text = render_chat(std::get<Json>(body), served_->facts);
+  if (const auto* error = std::get_if<ApiError>(&text)) {
+    co_await connection.reply(*error);
+    co_return;
+  }
+  const Json json = {{"prompt", std::get<std::string>(text)}};
+  co_await connection.reply(200, json);
+}
+
+asio::awaitable<void> Routes::completions(Connection& connection, const HttpRequest& request) {
+  auto body = body_of(request);
+  std::variant<Job, ApiError> job = ApiError{};
+  if (const auto* error = std::get_if<ApiError>(&body))
+    job = *error;
+  else
+    job = parse_completion(std::get<Json>(body), served_->facts);
+  co_await generate(connection, std::move(job));
+}
+
+asio::awaitable<void> Routes::chat(Connection& connection, const HttpRequest& request) {
+  auto body = body_of(request);
+  std::variant<Job, ApiError> job = ApiError{};
+  if (const auto* error = std::get_if<ApiError>(&body))
+    job = *error;
+  else
+    job = parse_chat(std::get<Json>(body), served_->facts);
+  co_await generate(connection, std::move(job));
+}
+
+}  // namespace dspark::serve

@@ -1,0 +1,41 @@
+#include "verify/pace.h"
+
+#include <algorithm>
+
+namespace dspark::verify {
+namespace {
+
+constexpr double kFading = 0.97;
+// The usual gain counts as so many cycles of the request's own.
+constexpr double kUsualWeight = 8;
+// Cycles before drafting is judged: at first, and when it is tried again.
+constexpr int kFirstTry = 8, kTry = 4;
+constexpr int kFirstRest = 16, kLongestRest = 256;
+
+}  // namespace
+
+Pace::Pace(DraftGain usual)
+    : sum_(usual * kUsualWeight),
+      tries_left_(usual.spent_ms > 0 ? kTry : kFirstTry),
+      next_rest_(kFirstRest) {}
+
+void Pace::rested() {
+  if (rest_ > 0) --rest_;
+}
+
+void Pace::drafted(DraftGain cycle) {
+  sum_ = sum_ * kFading;
+  sum_.saved_ms += cycle.saved_ms;
+  sum_.spent_ms += cycle.spent_ms;
+  if (--tries_left_ > 0) return;
+  if (sum_.saved_ms >= sum_.spent_ms) {
+    next_rest_ = kFirstRest;
+    return;
+  }
+  rest_ = next_rest_;
+  next_rest_ = std::min(next_rest_ * 2, kLongestRest);
+  sum_ = {};
+  tries_left_ = kTry;
+}
+
+}  // namespace dspark::verify

@@ -1,0 +1,29 @@
+// Whether drafting pays for a request, from how its last drafts went.
+#pragma once
+
+namespace dspark::verify {
+
+// Milliseconds that accepted drafts saved, and that drafting and the rows verified took.
+struct DraftGain {
+  double saved_ms = 0, spent_ms = 0;
+  DraftGain operator*(double factor) const { return {saved_ms * factor, spent_ms * factor}; }
+};
+
+// Drafting rests when what drafts saved is less than what they took, and is tried again after a
+// while that doubles each time. A request that gains drafts at every cycle.
+class Pace {
+ public:
+  Pace() : Pace(DraftGain{}) {}
+  // usual: what a cycle of other requests gained on average; zeros: not known.
+  explicit Pace(DraftGain usual);
+  bool drafts() const { return rest_ == 0; }
+  void rested();  // a cycle without drafts has passed
+  void drafted(DraftGain cycle);
+
+ private:
+  DraftGain sum_;  // of cycles past, fading
+  int tries_left_;
+  int rest_ = 0, next_rest_;
+};
+
+}  // namespace dspark::verify

@@ -1,0 +1,125 @@
+// Costs learned from steps, and whether drafting goes on.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "verify/verify.h"
+
+namespace dspark::verify {
+namespace {
+
+CostCurve usual() { return CostCurve({{1, 1}, {2, 1.1}, {4, 1.2}, {8, 2}, {16, 4}}); }
+
+TEST(CostCurve, TheFirstObservationGivesTheScale) {
+  CostCurve curve = usual();
+  EXPECT_DOUBLE_EQ(curve.at(3), 1.15);
+  EXPECT_DOUBLE_EQ(curve.at(24), 6);  // along the last piece
+  curve.observe(4, 3.6);
+  EXPECT_NEAR(curve.at(1), 3, 1e-9);
+  EXPECT_NEAR(curve.at(16), 12, 1e-9);
+  curve.observe(4, 0);
+  curve.observe(4, std::nan(""));
+  EXPECT_EQ(curve.observations(), 1);
+}
+
+TEST(CostCurve, LearnsTheShapeAndFollowsTheMachine) {
+  CostCurve curve = usual();
+  std::mt19937 random(1);
+  std::normal_distribution<double> noise(0, 0.05);
+  const auto truth = [](int rows) { return 2.5 * (1 + 0.12 * (rows - 1)); };
+  const auto run = [&](int steps, double factor) {
+    for (int i = 0; i < steps; ++i) {
+      const int rows = 1 + static_cast<int>(random() % 6);
+      curve.observe(rows, factor * truth(rows) * std::exp(noise(random)));
+    }
+  };
+  run(300, 1);
+  for (int rows = 1; rows <= 6; ++rows) EXPECT_NEAR(curve.at(rows) / truth(rows), 1, 0.06) << rows;
+  run(25, 1.8);  // a neighbour came
+  for (int rows = 1; rows <= 6; ++rows)
+    EXPECT_NEAR(curve.at(rows) / truth(rows) / 1.8, 1, 0.12) << rows;
+  EXPECT_GT(curve.at(16), 1.5 * 4 * 2.5);  // never seen: it went along
+  run(25, 1);
+  for (int rows = 1; rows <= 6; ++rows) EXPECT_NEAR(curve.at(rows) / truth(rows), 1, 0.12) << rows;
+}
+
+TEST(CostCurve, OneWildStepHardlyMatters) {
+  CostCurve curve = usual();
+  for (int i = 0; i < 50; ++i) curve.observe(4, 3);
+  curve.observe(4, 300);
+  EXPECT_NEAR(curve.at(4) / 3, 1, 0.12);
+}
+
+TEST(CostCurve, NeverFalls) {
+  CostCurve curve = usual();
+  std::mt19937 random(2);
+  for (int i = 0; i < 2000; ++i) {
+    curve.observe(1 + static_cast<int>(random() % 20),
+                  std::exp(static_cast<double>(random() % 9) - 4));
+    for (int rows = 1; rows < 24; ++rows) ASSERT_LE(curve.at(rows), curve.at(rows + 1));
+  }
+  const CostCurve again(curve.points());
+  for (int rows = 1; rows < 24; ++rows) EXPECT_NEAR(again.at(rows), curve.at(rows), 1e-9);
+}
+
+TEST(CostTable, CountsDraftsAndCache) {
+  CostTable table(100e6);
+  EXPECT_FALSE(table.measured());
+  table.observe_target(1, 0, 3);
+  table.observe_draft(1, 0.5);
+  EXPECT_TRUE(table.measured());
+  table.prepare(0, 0);
+  EXPECT_NEAR(table.step_ms(1), 3, 1e-9);
+  table.prepare(50e6, 1);
+  EXPECT_GT(table.step_ms(1), 3 + 0.5 + 1.5);  // half the weights' bytes, read more slowly
+  EXPECT_LT(table.step_ms(1), 3 + 0.5 + 3);
+  // With a long context the same rows take longer; the table doesn't mistake that for dear rows.
+  for (int i = 0; i < 100; ++i) table.observe_target(1, 100e6, 3 + 4.2);
+  table.prepare(0, 0);
+  EXPECT_NEAR(table.step_ms(1), 3, 0.1);
+}
+
+// Cycles of a request that drafts when its pace says so; the share that drafted.
+double share_drafted(Pace pace, int cycles, double mean_accepted, double draft_ms, unsigned seed) {
+  std::mt19937 random(seed);
+  std::geometric_distribution<int> accepted(1 / (1 + mean_accepted));
+  int drafted = 0;
+  for (int i = 0; i < cycles; ++i) {
+    if (!pace.drafts()) {
+      pace.rested();
+      continue;
+    }
+    ++drafted;
+    pace.drafted({std::min(accepted(random), 4) * 1.0, draft_ms});
+  }
+  return static_cast<double>(drafted) / cycles;
+}
+
+TEST(Pace, AUselessDrafterIsTriedSeldom) {
+  EXPECT_LT(share_drafted(Pace(), 400, 0.01, 0.2, 1), 0.1);
+  EXPECT_LT(share_drafted(Pace({0.01, 0.2}), 400, 0.01, 0.2, 1), 0.08);
+}
+
+TEST(Pace, AUsefulOneHardlyRests) {
+  double sum = 0;
+  for (unsigned seed = 0; seed < 50; ++seed) sum += share_drafted(Pace(), 300, 0.9, 0.5, seed);
+  EXPECT_GT(sum / 50, 0.9);
+}
+
+TEST(Pace, NoticesWhenDraftingPaysAgain) {
+  Pace pace;
+  for (int i = 0; i < 2000; ++i) pace.drafts() ? pace.drafted({0, 0.3}) : pace.rested();
+  int until = 0;
+  for (; until < 2000; ++until) {
+    if (!pace.drafts())
+      pace.rested();
+    else
+      pace.drafted({1.5, 0.3});
+    if (until > 300 && pace.drafts()) break;
+  }
+  EXPECT_LT(until, 310);  // the longest rest is 256 cycles
+}
+
+}  // namespace
+}  // namespace dspark::verify
