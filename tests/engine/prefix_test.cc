@@ -7,6 +7,7 @@
 
 #include "engine/support.h"
 #include "kv/kv.h"
+#include "sanitized.h"
 
 namespace dspark::engine {
 namespace {
@@ -167,7 +168,7 @@ void check(const Case& c) {
   options.max_running = 8;
   options.prefix_bytes = 0;
   const auto model = fixtures / c.target / "target";
-  const std::vector<Request> requests = requests_of(16, 170);
+  const std::vector<Request> requests = requests_of(dspark::testing::kSanitized ? 7 : 16, 170);
   const auto cold_engine = make_engine(model, options);
   const auto cold = run_all(*cold_engine, requests, 8);
   int64_t accepted = 0;

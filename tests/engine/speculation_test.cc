@@ -292,7 +292,8 @@ TEST(Speculation, ABrokenDrafterCostsNothingButItsDrafts) {
 TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
   const auto model = testing::tiny_model();
   std::vector<Request> requests = requests_of(4);
-  for (Request& r : requests) r.max_tokens = 300, r.ignore_eos = true, r.stop.clear();
+  for (Request& r : requests)
+    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear();
   const auto plain = run_all(*make_engine(model, {}), requests, 2);
   const auto share = [&](const Options& options) {
     double drafted = 0, cycles = 0;
@@ -302,8 +303,8 @@ TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
   };
   Options options;
   options.drafter = testing::tiny_drafter("--confidence --type q8_0 --block 5 --seed 4");
-  EXPECT_LT(share(options), 0.3);
-  options.planner = "fixed:2";  // not asked to judge
+  EXPECT_LT(share(options), dspark::testing::kSanitized ? 0.5 : 0.3);
+  options.planner = "fixed:2";      // not asked to judge
   EXPECT_GT(share(options), 0.98);  // but where one token is left
   Oracle::Answers answers;
   for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
