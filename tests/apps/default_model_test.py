@@ -4,7 +4,7 @@ import os
 import pathlib
 import sys
 
-from program import FIXTURES, SKIP, ProgramTest, json_lines, main
+from program import FIXTURES, ROOT, SKIP, ProgramTest, json_lines, main
 
 
 def installed():
@@ -38,6 +38,20 @@ class DefaultModel(ProgramTest):
         result = self.expect(0, "run", "--prompt", "What is the capital of France?", "--max-tokens", "20",
                              "--quantize", "f32")
         self.assertIn("Paris", result.stdout)
+
+    def test_the_shipped_drafter_drafts_and_changes_nothing(self):
+        drafter = ROOT / "checkpoints" / "smollm2-135m.gguf"
+        self.assertIn("greedy", self.expect(0, "info", drafter).stdout)  # it is calibrated
+        rows = [{"id": i, "turns": [text]} for i, text in enumerate(
+            ["What is 12 times 7? Explain step by step.", "Write a Python function that reverses a list."])]
+        for sampling in ([], ["--temperature", "1", "--seed", "3"]):
+            arguments = ["--max-tokens", "60", "--concurrency", "2", *sampling]
+            plain, _, _ = self.run_rows(rows, *arguments, "--drafter", "none", model="smollm2-135m")
+            drafted, _, _ = self.run_rows(rows, *arguments, "--drafter", drafter, "--planner", "full",
+                                          model="smollm2-135m")
+            self.assertEqual([r["ids"] for r in drafted], [r["ids"] for r in plain])
+            cycles = [c for r in drafted for c in r["cycles"]]
+            self.assertGreater(sum(c["accepted"] for c in cycles), 0.2 * len(cycles))
 
     def test_score(self):
         row = json_lines(self.expect(0, "score", stdin='{"ids": [504, 3575, 282, 4649, 314]}').stdout)[0]
