@@ -121,8 +121,8 @@ TEST_F(PrefixIndexTest, ForgetsTheLongestUnused) {
 }
 
 // Requests whose prompts begin alike in different lengths.
-std::vector<Request> requests_of(size_t count, int tokens) {
-  std::mt19937 random(8);
+std::vector<Request> requests_of(size_t count, int tokens, unsigned seed = 8) {
+  std::mt19937 random(seed);
   const auto draw = [&] { return static_cast<int32_t>(2 + random() % 400); };
   std::vector<int32_t> common(200);
   for (int32_t& id : common) id = draw();
@@ -157,7 +157,7 @@ struct Case {
   std::string target, drafter;
 };
 
-void check(const Case& c) {
+void check(const Case& c, unsigned seed) {
   const std::filesystem::path fixtures =
       std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures";
   Options options;
@@ -168,7 +168,8 @@ void check(const Case& c) {
   options.max_running = 8;
   options.prefix_bytes = 0;
   const auto model = fixtures / c.target / "target";
-  const std::vector<Request> requests = requests_of(dspark::testing::kSanitized ? 7 : 16, 170);
+  const std::vector<Request> requests =
+      requests_of(dspark::testing::kSanitized ? 7 : 16, 170, seed);
   const auto cold_engine = make_engine(model, options);
   const auto cold = run_all(*cold_engine, requests, 8);
   int64_t accepted = 0;
@@ -200,6 +201,11 @@ void check(const Case& c) {
     for (const Completion& done : tight) preemptions += done.preemptions;
     EXPECT_GT(preemptions, 0);
   }
+}
+
+// Other requests each time, at night.
+void check(const Case& c) {
+  for (unsigned seed = 8; seed < (testing::nightly() ? 28 : 9); ++seed) check(c, seed);
 }
 
 TEST(Prefixes, HitsAndPreemptionsChangeNothingOfDspark) {

@@ -212,8 +212,7 @@ Trial trial_of(unsigned number, const Oracle::Answers& answers) {
            std::string("threshold:0.3"), fmt::format("fixed:{}", 1 + random() % 15));
   if (random() % 4 == 0) o.draft_max = static_cast<int>(1 + random() % 15);
   if (random() % 3 == 0) o.draft_candidates = pick(0, 1, 4, 16);
-  // A cache that holds few requests at a time: they wait, draft with what room is left, and give
-  // their pages up.
+  // A cache that holds few requests at a time; they wait, and draft with what room is left.
   if (random() % 3 == 0) o.cache_bytes = size_t{3} << 20;
   o.prefix_bytes = pick(size_t{0}, size_t{1} << 20, size_t{64} << 20);
   trial.toggles = random() % 4 == 0;
@@ -253,8 +252,7 @@ TEST(Speculation, TextIsThatOfPlainDecoding) {
       trials * requests.size(), cycles, drafted, accepted, cached, preemptions);
   // Else the trials would show little.
   EXPECT_GT(accepted, cycles / 4);
-  EXPECT_GT(cached, 0);
-  EXPECT_GT(preemptions, 0);
+  EXPECT_GT(cached, 0);  // preemptions are forced in prefix_test
 }
 
 TEST(Speculation, AnOracleIsAcceptedWhole) {
