@@ -193,7 +193,7 @@ void check(const Case& c, unsigned seed) {
 
   const size_t page = kv::kPositions * cold_engine->info().position_bytes;
   for (const size_t prefix_bytes : {size_t{0}, 64 * page}) {
-    options.cache_bytes = 12 * page;
+    options.cache_bytes = (dspark::testing::kSanitized ? 9 : 12) * page;
     options.prefix_bytes = prefix_bytes;
     const auto tight = run_all(*make_engine(model, options), requests, 16);
     expect_same(tight, cold, c.drafter + ", tight cache");
