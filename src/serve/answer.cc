@@ -13,10 +13,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // A request that the engine refused, or that broke while it ran.
 ApiError error_of(const engine::Completion& done) {
   const bool refused = done.ids.empty() && done.cycles.empty();
@@ -58,10 +54,10 @@ asio::awaitable<void> Routes::generate(Connection& connection, std::variant<Job,
     co_await connection.reply(error, std::move(headers));
     co_return;
   }
-  ReplyFrame frame{job.api, {}, served_->facts.name, std::time(nullptr), job.wants_logprobs, 0};
+  ReplyFrame frame{job.api,         {}, served_->facts.name, std::time(nullptr), job.wants_logprobs,
+                   job.top_logprobs};
   frame.id = fmt::format("{}-{:016x}", job.api == Api::kChat ? "chatcmpl" : "cmpl",
                          static_cast<uint64_t>(frame.created_unix_s) << 24 | ++last_id_);
-  frame.top_logprobs = job.top_logprobs;
   const auto generation =
       std::make_shared<Generation>(asio::any_io_executor(io_.get_executor()), served_->worker);
   ++metrics_.generations;

@@ -87,12 +87,10 @@ engine::Request settings_of(Fields& fields, const ModelFacts& model) {
   return request;
 }
 
-bool takes_format(Fields& fields) {
+void take_format(Fields& fields) {
   const Json* format = fields.take("response_format");
-  if (format == nullptr) return true;
-  if (!format->is_object() || format->value("type", Json()) != "text")
-    return fields.fault("response_format", "only {\"type\": \"text\"} is supported"), false;
-  return true;
+  if (format != nullptr && (!format->is_object() || format->value("type", Json()) != "text"))
+    fields.fault("response_format", "only {\"type\": \"text\"} is supported");
 }
 
 // Adds n choices of a prompt; max_tokens 0: as many as the context holds.
@@ -203,7 +201,7 @@ std::variant<Job, ApiError> parse_completion(const Json& body, const ModelFacts&
   // The engine gives the chosen token's with at least one other.
   if (job.wants_logprobs) settings.logprobs = std::max(job.top_logprobs, 1);
   job.echo = fields.boolean("echo", false);
-  takes_format(fields);
+  take_format(fields);
   take_stream(fields, job);
   if (const Json* suffix = fields.take("suffix"); suffix != nullptr && *suffix != "")
     fields.fault("suffix", "not supported");
@@ -258,7 +256,7 @@ std::variant<Job, ApiError> parse_chat(const Json& body, const ModelFacts& model
   if (top > 0 && !job.wants_logprobs) fields.fault("top_logprobs", "only with \"logprobs\": true");
   job.top_logprobs = static_cast<int>(top);
   if (job.wants_logprobs) settings.logprobs = std::max(job.top_logprobs, 1);
-  takes_format(fields);
+  take_format(fields);
   take_stream(fields, job);
   if (const Json* tools = fields.take("tools"); tools != nullptr && !tools->empty())
     fields.fault("tools", "not supported");

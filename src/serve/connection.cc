@@ -53,8 +53,7 @@ asio::awaitable<void> Connection::reply(int status, std::string body, const char
 }
 
 asio::awaitable<void> Connection::reply(int status, const Json& json, Headers headers) {
-  co_await reply(status, json.dump(-1, ' ', false, Json::error_handler_t::replace),
-                 "application/json", std::move(headers));
+  co_await reply(status, dump(json), "application/json", std::move(headers));
 }
 
 asio::awaitable<void> Connection::reply(const ApiError& error, Headers headers) {

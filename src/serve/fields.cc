@@ -4,6 +4,10 @@
 
 namespace dspark::serve {
 
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Json ApiError::json() const {
   return {{"error",
            {{"message", message},

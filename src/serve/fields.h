@@ -13,6 +13,9 @@ namespace dspark::serve {
 
 using Json = nlohmann::ordered_json;
 
+// On one line; what is no UTF-8 is replaced.
+std::string dump(const Json& json);
+
 // As OpenAI's API words it: {"error": {"message", "type", "param", "code"}}.
 struct ApiError {
   int status = 400;

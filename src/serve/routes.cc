@@ -46,7 +46,9 @@ bool too_deep(const std::string& text) {
   return false;
 }
 
+// A POST's; of other methods nothing is looked at.
 std::variant<Json, ApiError> body_of(const HttpRequest& request) {
+  if (request.method() != http::verb::post) return Json();
   if (too_deep(request.body()))
     return ApiError{.message = fmt::format("the body nests more than {} deep", kMostDepth)};
   Json json = Json::parse(request.body(), nullptr, false);
@@ -130,19 +132,23 @@ asio::awaitable<void> Routes::handle(Connection& connection, const HttpRequest& 
     if (error->status == 503) headers.emplace_back("Retry-After", "1");
     co_await connection.reply(*error, std::move(headers));
   } else {
-    co_await (this->*found->second.call)(connection, request);
+    const auto body = body_of(request);
+    if (const auto* fault = std::get_if<ApiError>(&body))
+      co_await connection.reply(*fault);
+    else
+      co_await (this->*found->second.call)(connection, std::get<Json>(body));
   }
   metrics_.replied(path, connection.status());
 }
 
-asio::awaitable<void> Routes::health(Connection& connection, const HttpRequest&) {
+asio::awaitable<void> Routes::health(Connection& connection, const Json&) {
   const char* status = draining_ ? "stopping" : served_ == nullptr ? "loading" : "ok";
   const bool well = served_ != nullptr && !draining_;
   const Json json = {{"status", status}};
   co_await connection.reply(well ? 200 : 503, json);
 }
 
-asio::awaitable<void> Routes::models(Connection& connection, const HttpRequest&) {
+asio::awaitable<void> Routes::models(Connection& connection, const Json&) {
   const ModelFacts& model = served_->facts;
   const engine::Info& info = served_->worker.engine().info();
   const Json entry = {{"id", model.name},
@@ -159,12 +165,12 @@ asio::awaitable<void> Routes::models(Connection& connection, const HttpRequest&)
   co_await connection.reply(200, json);
 }
 
-asio::awaitable<void> Routes::show_metrics(Connection& connection, const HttpRequest&) {
+asio::awaitable<void> Routes::show_metrics(Connection& connection, const Json&) {
   const WorkerState worker = served_ == nullptr ? WorkerState() : served_->worker.state();
   co_await connection.reply(200, metrics_.text(worker), "text/plain; version=0.0.4");
 }
 
-asio::awaitable<void> Routes::state(Connection& connection, const HttpRequest&) {
+asio::awaitable<void> Routes::state(Connection& connection, const Json&) {
   const WorkerState w = served_->worker.state();
   const engine::Info& info = served_->worker.engine().info();
   const Json json = {
@@ -184,13 +190,8 @@ asio::awaitable<void> Routes::state(Connection& connection, const HttpRequest&) 
   co_await connection.reply(200, json);
 }
 
-asio::awaitable<void> Routes::tokenize(Connection& connection, const HttpRequest& request) {
-  auto body = body_of(request);
-  if (const auto* error = std::get_if<ApiError>(&body)) {
-    co_await connection.reply(*error);
-    co_return;
-  }
-  Fields fields(std::get<Json>(body));
+asio::awaitable<void> Routes::tokenize(Connection& connection, const Json& body) {
+  Fields fields(body);
   // llama-server's name for the text, then vLLM's.
   const char* name = fields.has("prompt") ? "prompt" : "content";
   if (!fields.has(name)) fields.fault(name, "missing");
@@ -207,13 +208,8 @@ asio::awaitable<void> Routes::tokenize(Connection& connection, const HttpRequest
   co_await connection.reply(200, json);
 }
 
-asio::awaitable<void> Routes::detokenize(Connection& connection, const HttpRequest& request) {
-  auto body = body_of(request);
-  if (const auto* error = std::get_if<ApiError>(&body)) {
-    co_await connection.reply(*error);
-    co_return;
-  }
-  Fields fields(std::get<Json>(body));
+asio::awaitable<void> Routes::detokenize(Connection& connection, const Json& body) {
+  Fields fields(body);
   std::vector<int32_t> ids;
   const Json* tokens = fields.take("tokens");
   if (tokens == nullptr || !tokens->is_array()) {
@@ -237,13 +233,8 @@ asio::awaitable<void> Routes::detokenize(Connection& connection, const HttpReque
   co_await connection.reply(200, json);
 }
 
-asio::awaitable<void> Routes::apply_template(Connection& connection, const HttpRequest& request) {
-  auto body = body_of(request);
-  std::variant<std::string, ApiError> text = ApiError{};
-  if (const auto* error = std::get_if<ApiError>(&body))
-    text = *error;
-  else
-    text = render_chat(std::get<Json>(body), served_->facts);
+asio::awaitable<void> Routes::apply_template(Connection& connection, const Json& body) {
+  const auto text = render_chat(body, served_->facts);
   if (const auto* error = std::get_if<ApiError>(&text)) {
     co_await connection.reply(*error);
     co_return;
@@ -252,23 +243,13 @@ asio::awaitable<void> Routes::apply_template(Connection& connection, const HttpR
   co_await connection.reply(200, json);
 }
 
-asio::awaitable<void> Routes::completions(Connection& connection, const HttpRequest& request) {
-  auto body = body_of(request);
-  std::variant<Job, ApiError> job = ApiError{};
-  if (const auto* error = std::get_if<ApiError>(&body))
-    job = *error;
-  else
-    job = parse_completion(std::get<Json>(body), served_->facts);
+asio::awaitable<void> Routes::completions(Connection& connection, const Json& body) {
+  auto job = parse_completion(body, served_->facts);
   co_await generate(connection, std::move(job));
 }
 
-asio::awaitable<void> Routes::chat(Connection& connection, const HttpRequest& request) {
-  auto body = body_of(request);
-  std::variant<Job, ApiError> job = ApiError{};
-  if (const auto* error = std::get_if<ApiError>(&body))
-    job = *error;
-  else
-    job = parse_chat(std::get<Json>(body), served_->facts);
+asio::awaitable<void> Routes::chat(Connection& connection, const Json& body) {
+  auto job = parse_chat(body, served_->facts);
   co_await generate(connection, std::move(job));
 }
 

@@ -34,7 +34,7 @@ class Routes {
   asio::awaitable<void> handle(Connection& connection, const HttpRequest& request);
 
  private:
-  using Call = asio::awaitable<void> (Routes::*)(Connection&, const HttpRequest&);
+  using Call = asio::awaitable<void> (Routes::*)(Connection&, const Json& body);
   struct Route {
     http::verb verb;
     Call call;
@@ -44,15 +44,15 @@ class Routes {
   static const std::map<std::string, Route>& table();
   std::optional<ApiError> refusal(const HttpRequest& request, const Route& route) const;
 
-  asio::awaitable<void> health(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> models(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> show_metrics(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> state(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> tokenize(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> detokenize(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> apply_template(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> completions(Connection& connection, const HttpRequest& request);
-  asio::awaitable<void> chat(Connection& connection, const HttpRequest& request);
+  asio::awaitable<void> health(Connection& connection, const Json& body);
+  asio::awaitable<void> models(Connection& connection, const Json& body);
+  asio::awaitable<void> show_metrics(Connection& connection, const Json& body);
+  asio::awaitable<void> state(Connection& connection, const Json& body);
+  asio::awaitable<void> tokenize(Connection& connection, const Json& body);
+  asio::awaitable<void> detokenize(Connection& connection, const Json& body);
+  asio::awaitable<void> apply_template(Connection& connection, const Json& body);
+  asio::awaitable<void> completions(Connection& connection, const Json& body);
+  asio::awaitable<void> chat(Connection& connection, const Json& body);
 
   asio::awaitable<void> generate(Connection& connection, std::variant<Job, ApiError> parsed);
   asio::awaitable<void> answer_whole(Connection& connection, Generation& generation, const Job& job,

@@ -42,7 +42,7 @@ class Server {
 
   Status listen();
   std::string address() const;
-  void run(const std::atomic<bool>& stop);
+  void run(const std::function<bool()>& stopped);
   asio::io_context& io() { return io_; }
   Routes& routes() { return routes_; }
 
@@ -127,9 +127,9 @@ asio::awaitable<void> Server::serve(tcp::socket socket) {
   --routes_.metrics().connections;
 }
 
-void Server::run(const std::atomic<bool>& stop) {
+void Server::run(const std::function<bool()>& stopped) {
   asio::co_spawn(io_, accept(), asio::detached);
-  while (!stop) {
+  while (!stopped()) {
     io_.run_for(kLook);
     io_.restart();
   }
@@ -152,7 +152,7 @@ Status run_server(const ServerOptions& options,
   Server server(options);
   DSPARK_RETURN_IF_ERROR(server.listen());
   on_listening(server.address());
-  std::atomic<bool> ends = false;
+  std::atomic<bool> failed = false;
   Status loaded;
   std::thread loader([&] {
     auto engine = load();
@@ -162,15 +162,10 @@ Status run_server(const ServerOptions& options,
       asio::post(server.io(), [&server, served] { server.routes().loaded(std::move(*served)); });
     } else {
       loaded = fail("{}", engine.message());
-      ends = true;
+      failed = true;
     }
   });
-  std::thread waiter([&] {  // either reason to stop
-    while (!stop && !ends) std::this_thread::sleep_for(kLook);
-    ends = true;
-  });
-  server.run(ends);
-  waiter.join();
+  server.run([&] { return stop || failed; });
   loader.join();
   return loaded;
 }

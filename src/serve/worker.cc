@@ -38,11 +38,11 @@ WorkerState Worker::state() const {
   return published_;
 }
 
-void Worker::count(const engine::Request& request, const engine::Completion& done) {
+void Worker::count(int64_t prompt_tokens, const engine::Completion& done) {
   ++counted_.requests;
   counted_.failed += done.finish == engine::Finish::kError;
   counted_.cancelled += done.finish == engine::Finish::kCancelled;
-  counted_.prompt_tokens += static_cast<int64_t>(request.prompt_ids.size());
+  counted_.prompt_tokens += prompt_tokens;
   counted_.cached_tokens += done.cached_rows;
   counted_.tokens += static_cast<int64_t>(done.ids.size());
   counted_.cycles += static_cast<int64_t>(done.cycles.size());
@@ -51,13 +51,13 @@ void Worker::count(const engine::Request& request, const engine::Completion& don
 
 void Worker::start(Command command) {
   const Ticket ticket = command.ticket;
-  auto request = std::make_shared<engine::Request>(command.request);
+  const auto prompt_tokens = static_cast<int64_t>(command.request.prompt_ids.size());
   auto listener = std::make_shared<Listener>(std::move(command.listener));
   engine::Callbacks callbacks;
   callbacks.on_delta = [listener](const engine::Delta& delta) { listener->on_delta(delta); };
-  callbacks.on_finished = [this, ticket, request, listener](const engine::Completion& done) {
+  callbacks.on_finished = [this, ticket, prompt_tokens, listener](const engine::Completion& done) {
     ids_.erase(ticket);
-    count(*request, done);
+    count(prompt_tokens, done);
     listener->on_finished(done);
   };
   const auto id = engine_->submit(std::move(command.request), std::move(callbacks));
@@ -67,7 +67,7 @@ void Worker::start(Command command) {
   }
   engine::Completion refused;
   refused.error = id.message();
-  count(*request, refused);
+  count(prompt_tokens, refused);
   listener->on_finished(refused);
 }
 

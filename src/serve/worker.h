@@ -51,7 +51,7 @@ class Worker {
   };
   void run();
   void start(Command command);
-  void count(const engine::Request& request, const engine::Completion& completion);
+  void count(int64_t prompt_tokens, const engine::Completion& completion);
   void publish();
 
   std::unique_ptr<engine::Engine> engine_;
