@@ -100,6 +100,7 @@ void BlockDrafter::draw_slots(const BlockRequest& request, int index, Sequential
       out.confidence.push_back(heads.confidence_logit());
     }
     heads.correct(slot.row.indices(), slot.row.logits());
+    if (!has_confidence()) out.margin.push_back(slot.row.margin());
     if (const Status drawn = slot.row.draw(request, s); !drawn.ok()) {
       out.fault = fmt::format("slot {}: {}", s, drawn.message());
       return;

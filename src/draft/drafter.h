@@ -44,10 +44,13 @@ struct Distribution {
 struct Block {
   std::vector<int32_t> ids;       // [slots], target ids
   std::vector<float> confidence;  // [slots] logits; empty where the drafter has no such head
+  // [slots]: how far the best candidate's logit lies above the second's; empty where there are
+  // confidences. It does not depend on which candidate was drawn.
+  std::vector<float> margin;
   std::vector<Distribution> distributions;  // [slots or more], set where they were asked for
   std::string fault;  // not empty: what was not finite; ids has the slots before it
 
-  void clear() { ids.clear(), confidence.clear(), fault.clear(); }
+  void clear() { ids.clear(), confidence.clear(), margin.clear(), fault.clear(); }
 };
 
 struct BlockRequest {

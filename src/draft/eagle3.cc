@@ -81,6 +81,7 @@ void Eagle3::draw_slot(std::span<const BlockRequest> requests, int slot, int thr
     } else if (const Status drawn = row.draw(request, slot); !drawn.ok()) {
       out.fault = fmt::format("slot {}: {}", slot, drawn.message());
     } else {
+      out.margin.push_back(row.margin());
       request.sampler->push(out.ids.back());
     }
   }

@@ -85,6 +85,15 @@ bool SlotRow::start(std::span<const float> base) {
   return true;
 }
 
+float SlotRow::margin() const {
+  float first = -std::numeric_limits<float>::infinity(), second = first;
+  for (const float logit : logits_) {
+    second = std::max(second, std::min(first, logit));
+    first = std::max(first, logit);
+  }
+  return logits_.size() > 1 ? first - second : 0;
+}
+
 Status SlotRow::draw(const BlockRequest& request, int slot) {
   Block& out = *request.out;
   sample::Sampler& sampler = *request.sampler;

@@ -32,6 +32,8 @@ class SlotRow {
   // [candidates]: indices into the draft vocabulary (empty: all of it, in order), and logits.
   std::span<const int32_t> indices() const { return indices_; }
   std::span<float> logits() { return logits_; }
+  // The largest of logits() less the second largest; 0 where there is no second.
+  float margin() const;
 
   // Draws the draft of slot `slot` of the request and appends it to its block.
   Status draw(const BlockRequest& request, int slot);

@@ -102,6 +102,9 @@ Status Engine::check_integrity() const {
   return {};
 }
 
+const verify::OnlineConfidence* Engine::confidence(bool greedy) const {
+  return impl_->speculation == nullptr ? nullptr : &impl_->speculation->confidence(greedy);
+}
 const verify::CostTable* Engine::costs() const {
   return impl_->speculation == nullptr ? nullptr : &impl_->speculation->costs();
 }

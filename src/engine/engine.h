@@ -195,6 +195,9 @@ class Engine {
   Load load() const;
   // What planners count with; nullptr without a drafter.
   const verify::CostTable* costs() const;
+  // The same for acceptance, and how true it has lately been: of requests at temperature 0, or of
+  // the others; nullptr without a drafter.
+  const verify::OnlineConfidence* confidence(bool greedy) const;
 
   // While idle: every page, row and request accounted for? An error names what is not.
   Status check_integrity() const;

@@ -50,7 +50,9 @@ struct DraftState {
   int64_t drafter_rows = 0;
   draft::Block block;                                // of this cycle; empty: none was drafted
   const verify::Calibration* calibration = nullptr;  // of its confidences
-  std::vector<double> confidence, survival;          // [block], calibrated
+  std::vector<double> signal;                        // [block]: what its confidences come from
+  std::vector<double> confidence, survival;          // [block]
+  verify::RequestBias bias;
   std::vector<double> past_survival[2];              // of the step before, and of that before it
   int verify_length = 0, accepted = 0;               // of this cycle
   verify::Pace pace;

@@ -7,9 +7,6 @@ namespace {
 
 // Rows of a request that does not draft become the drafter's so many at a time.
 constexpr int kPendingRows = 16;
-// Of drafters without a confidence head: a slot's chance before anything was seen, its weight in
-// observations, and how fast observations fade.
-constexpr double kPriorChance = 0.6, kPriorWeight = 4, kFading = 0.998;
 const verify::Calibration kRaw;
 constexpr double kUsualFading = 0.99;  // of the mean gain of cycles
 
@@ -22,13 +19,18 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
       position_bytes_(static_cast<double>(target.position_bytes)),
       mode_(options.verify),
       slots_(std::min(drafter_->slots(), options.draft_max)),
-      feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(target.hidden)),
-      reached_(static_cast<size_t>(slots_), 0),
-      accepted_(static_cast<size_t>(slots_), 0) {
+      feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(target.hidden)) {
   if (options.costs) cost_.start_from(*options.costs);
-  if (drafter_->calibrations() == nullptr) return;
-  for (const draft::StoredCalibration& stored : *drafter_->calibrations())
-    calibrations_.push_back(stored.fit);
+  if (drafter_->calibrations() != nullptr)
+    for (const draft::StoredCalibration& stored : *drafter_->calibrations())
+      calibrations_.push_back(stored.fit);
+  using Signal = verify::OnlineConfidence::Signal;
+  for (const double temperature : {0.0, 1.0}) {
+    const bool calibrated = verify::matching_calibration(calibrations_, mode_, temperature) >= 0;
+    online_.emplace_back(slots_, calibrated                   ? Signal::kCalibrated
+                                 : drafter_->has_confidence() ? Signal::kRaw
+                                                              : Signal::kMargin);
+  }
 }
 
 Result<std::unique_ptr<Speculation>> Speculation::create(std::unique_ptr<draft::Drafter> drafter,
@@ -94,8 +96,8 @@ std::string Speculation::lack_of_calibration(const sample::Params& sampling) con
     return {};
   const bool greedy = sampling.temperature == 0;
   return fmt::format(
-      "{}: uncalibrated for {} verification, so planner {} counts on raw confidences; `dspark "
-      "calibrate` makes them true",
+      "{}: uncalibrated for {} verification, so planner {} counts on what it learns of them "
+      "on the way; `dspark calibrate` makes them true from the start",
       drafter_->name(), verify::mode_name(greedy ? verify::Mode::kGreedy : mode_), planner_name_);
 }
 
@@ -157,20 +159,25 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
   }
 }
 
-// The block's confidences and survival: the drafter's own, or the shares seen so far.
-void Speculation::estimate(DraftState& state) {
+// The block's confidences and survival, from the drafter's own or from its margins.
+void Speculation::estimate(ActiveRequest& request) {
+  DraftState& state = request.draft();
+  const draft::Block& block = state.block;
   const size_t n = state.block.ids.size();
   state.past_survival[1].swap(state.past_survival[0]);
   state.past_survival[0].assign(state.survival.begin(), state.survival.end());
   state.confidence.resize(n);
   state.survival.resize(n);
-  if (drafter_->has_confidence())
-    return verify::survival(state.block.confidence, *state.calibration, state.confidence,
-                            state.survival);
+  state.signal.resize(n);
   double product = 1;
   for (size_t k = 0; k < n; ++k) {
+    // Drafters of a host's own may have neither: then the slot alone tells.
+    state.signal[k] = drafter_->has_confidence()
+                          ? verify::calibrated_log_odds(block.confidence[k], *state.calibration, k)
+                      : k < block.margin.size() ? static_cast<double>(block.margin[k])
+                                                : 0;
     state.confidence[k] =
-        (accepted_[k] + kPriorWeight * kPriorChance) / (reached_[k] + kPriorWeight);
+        online(request).confidence(static_cast<int>(k), state.signal[k], state.bias);
     state.survival[k] = product *= state.confidence[k];
   }
 }
@@ -180,7 +187,7 @@ void Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows)
   lengths_.assign(decoding.size(), 0);
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
-    estimate(state);
+    estimate(*request);
     verify::RequestView view;
     view.drafted = static_cast<int>(state.block.ids.size());
     view.confidence = state.confidence;
@@ -193,16 +200,20 @@ void Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows)
   for (size_t i = 0; i < decoding.size(); ++i) decoding[i]->draft().verify_length = lengths_[i];
 }
 
-void Speculation::observe(ActiveRequest& request, int verified, int accepted) {
+void Speculation::observe(ActiveRequest& request, int considered, int accepted) {
   DraftState& state = request.draft();
   state.accepted = accepted;
-  if (verified == 0) return;
-  drafter_->observe(state.drafter.get(), verified, accepted);
-  for (int k = 0; k < verified && k <= accepted; ++k) {
-    const auto slot = static_cast<size_t>(k);
-    reached_[slot] = reached_[slot] * kFading + 1;
-    accepted_[slot] = accepted_[slot] * kFading + (k < accepted ? 1 : 0);
-  }
+  if (considered == 0) return;
+  drafter_->observe(state.drafter.get(), considered, accepted);
+  verify::OnlineConfidence& confidence = online(request);
+  const bool learned = confidence.learns();
+  for (int k = 0; k < considered && k <= accepted; ++k)
+    confidence.observe(k, state.signal[static_cast<size_t>(k)], state.bias, k < accepted);
+  if (confidence.learns() && !learned)
+    log_warning(
+        "{}: its confidences no longer agree with what is accepted (mean error {:.1f} %): "
+        "from here on they are learned",
+        drafter_->name(), 100 * confidence.ece());
 }
 
 double Speculation::cache_bytes(std::span<ActiveRequest* const> decoding) const {

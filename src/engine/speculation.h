@@ -52,13 +52,14 @@ class Speculation {
   void draft(std::span<ActiveRequest* const> decoding, int64_t context);
   void plan(std::span<ActiveRequest* const> decoding, int other_rows);
 
-  // How a cycle of the request went.
-  void observe(ActiveRequest& request, int verified, int accepted);
+  // How a cycle of the request went: of the first `considered` drafts `accepted` stood.
+  void observe(ActiveRequest& request, int considered, int accepted);
   // What the step of these requests took: their rows, and how long without drafts. only_decoding:
   // no prompt's rows were among them.
   void learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
                    double draft_ms, bool only_decoding);
   const verify::CostTable& costs() const { return cost_; }
+  const verify::OnlineConfidence& confidence(bool greedy) const { return online_[greedy ? 0 : 1]; }
 
   // Of a step's segment the first `rows` rows were committed. They are kept until the drafter takes
   // them in: at the next draft, or where there are many, in absorb().
@@ -71,7 +72,10 @@ class Speculation {
   double cache_bytes(std::span<ActiveRequest* const> decoding) const;
   bool may_draft(const ActiveRequest& request, int64_t context) const;
   draft::ContextRows context_of(ActiveRequest& request, int rows) const;
-  void estimate(DraftState& state);
+  void estimate(ActiveRequest& request);
+  verify::OnlineConfidence& online(const ActiveRequest& request) {
+    return online_[request.sampling().temperature == 0 ? 0 : 1];
+  }
 
   std::unique_ptr<draft::Drafter> drafter_;
   std::vector<verify::ModeCalibration> calibrations_;
@@ -90,9 +94,7 @@ class Speculation {
   std::vector<draft::BlockRequest> blocks_;
   std::vector<verify::RequestView> views_;
   std::vector<int> lengths_;
-  // How often a slot was reached and accepted, of all requests: the confidence of drafters that
-  // have none of their own.
-  std::vector<double> reached_, accepted_;
+  std::vector<verify::OnlineConfidence> online_;  // of requests at temperature 0, of the others
 };
 
 }  // namespace dspark::engine

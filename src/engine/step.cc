@@ -109,7 +109,9 @@ void Engine::Impl::verify(size_t s) {
   const Cycle cycle{static_cast<int>(block.ids.size()), segment.rows - 1, accepted,
                     verdict.value().next < 0};
   stats.drafted += cycle.drafted, stats.verified += cycle.verified, stats.accepted += accepted;
-  if (speculation != nullptr) speculation->observe(request, cycle.verified, accepted);
+  // Nothing was decided about drafts behind an accepted stop token.
+  if (speculation != nullptr)
+    speculation->observe(request, cycle.ended ? accepted : cycle.verified, accepted);
   request.sequence().extend(1 + accepted);
   request.commit(cycle, verdict.value(), cycle_rows, info.context);
 }

@@ -66,6 +66,20 @@ std::string Metrics::text(const WorkerState& w) const {
   text += one("dspark_cache_pages_free", "Of them free.", kGauge, w.free_pages);
   text += one("dspark_cache_pages_known", "Of them known as beginnings of texts.", kGauge,
               w.known_pages);
+  const auto by_sampling = [&](const char* name, const char* help, const char* type, auto value) {
+    text += head(name, help, type);
+    for (const bool greedy : {true, false})
+      text += fmt::format("{}{{temperature=\"{}\"}} {}\n", name, greedy ? "0" : "above 0",
+                          value(w.confidence[greedy ? 0 : 1]));
+  };
+  using Confidence = WorkerState::Confidence;
+  by_sampling("dspark_confidence_slots_total", "Slots whose confidence was held against what came.",
+              kCounter, [](const Confidence& c) { return c.slots; });
+  by_sampling("dspark_confidence_ece", "How far confidences have lately been off.", kGauge,
+              [](const Confidence& c) { return c.ece; });
+  by_sampling("dspark_confidence_learned",
+              "1 where confidences are learned: not calibrated, or drifted since.", kGauge,
+              [](const Confidence& c) { return c.learned ? 1 : 0; });
   text += first_token.text("dspark_time_to_first_token_seconds", "From a call to its first token.");
   text += between_tokens.text("dspark_inter_token_seconds", "Between a stream's events, a token.");
   text += whole.text("dspark_generation_seconds", "From a call to its answer's end.");

@@ -173,6 +173,10 @@ asio::awaitable<void> Routes::show_metrics(Connection& connection, const Json&) 
 asio::awaitable<void> Routes::state(Connection& connection, const Json&) {
   const WorkerState w = served_->worker.state();
   const engine::Info& info = served_->worker.engine().info();
+  const auto confidence = [&w](int which) -> Json {
+    const WorkerState::Confidence& c = w.confidence[which];
+    return {{"slots", c.slots}, {"ece", c.ece}, {"learned", c.learned}};
+  };
   const Json json = {
       {"model", served_->facts.name},
       {"drafter", info.drafter},
@@ -181,6 +185,7 @@ asio::awaitable<void> Routes::state(Connection& connection, const Json&) {
       {"running", w.running},
       {"waiting", w.waiting},
       {"cache", {{"pages", w.pages}, {"free", w.free_pages}, {"known", w.known_pages}}},
+      {"confidence", {{"greedy", confidence(0)}, {"sampled", confidence(1)}}},
       {"steps", w.steps},
       {"rows", w.rows},
       {"drafted", w.drafted},

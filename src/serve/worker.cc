@@ -76,6 +76,9 @@ void Worker::publish() {
   counted_.running = load.running, counted_.waiting = load.waiting;
   counted_.pages = load.pages, counted_.free_pages = load.free_pages;
   counted_.known_pages = load.known_pages;
+  for (const bool greedy : {true, false})
+    if (const verify::OnlineConfidence* found = engine_->confidence(greedy))
+      counted_.confidence[greedy ? 0 : 1] = {found->observations(), found->ece(), found->learns()};
   const std::lock_guard lock(mutex_);
   published_ = counted_;
 }

@@ -22,6 +22,12 @@ struct WorkerState {
   int64_t preemptions = 0;
   double step_seconds = 0;
   int64_t free_pages = 0, known_pages = 0, pages = 0;
+  // Of drafting at temperature 0, and above it.
+  struct Confidence {
+    int64_t slots = 0;     // that a planner's confidence was held against
+    double ece = 0;        // lately
+    bool learned = false;  // not, or no longer, by a calibration
+  } confidence[2];
 };
 
 class Worker {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/base.h"
-#include "verify/calibration.h"
+#include "verify/survival.h"
 
 namespace dspark::verify {
 
@@ -14,9 +14,7 @@ inline double sigmoid(double x) { return 1 / (1 + real_exp(-x)); }  // 0 below -
 // The confidence of a slot with this logit; 0 where it is NaN.
 inline double calibrated(float logit, const Calibration& calibration, size_t slot) {
   if (std::isnan(logit)) return 0;
-  const double t = slot < calibration.temperatures.size() ? calibration.temperatures[slot] : 1;
-  const double b = slot < calibration.offsets.size() ? calibration.offsets[slot] : 0;
-  return sigmoid(static_cast<double>(logit) / t + b);
+  return sigmoid(calibrated_log_odds(logit, calibration, slot));
 }
 
 }  // namespace dspark::verify

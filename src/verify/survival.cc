@@ -6,6 +6,12 @@
 
 namespace dspark::verify {
 
+double calibrated_log_odds(float logit, const Calibration& calibration, size_t slot) {
+  const double t = slot < calibration.temperatures.size() ? calibration.temperatures[slot] : 1;
+  const double b = slot < calibration.offsets.size() ? calibration.offsets[slot] : 0;
+  return static_cast<double>(logit) / t + b;
+}
+
 void survival(std::span<const float> logits, const Calibration& calibration,
               std::span<double> confidence, std::span<double> survival) {
   CHECK(confidence.size() == logits.size() && survival.size() == logits.size(),

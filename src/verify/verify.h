@@ -9,6 +9,7 @@
 //   metrics.h     accept length and rates; how true confidences are
 //   confidence_sample.h  how sure that is: bootstrap intervals
 //   choose_calibration.h  which form of calibration cycles call for
+//   online_confidence.h  confidences that are learned while requests run
 //   planner.h     verify lengths for the requests of a step
 //   cost_table.h  what rows and drafts cost on this machine
 //   pace.h        whether drafting pays for a request
@@ -21,6 +22,7 @@
 #include "verify/cost_table.h"
 #include "verify/metrics.h"
 #include "verify/mode.h"
+#include "verify/online_confidence.h"
 #include "verify/pace.h"
 #include "verify/planner.h"
 #include "verify/survival.h"

@@ -1,0 +1,94 @@
+#include "verify/online_confidence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "verify/sigmoid.h"
+
+namespace dspark::verify {
+namespace {
+
+constexpr double kEceFading = 0.9999;
+// Weights start as if so much had been seen of them; what was seen fades to at most so much.
+constexpr double kPriorInformation = 2, kMostInformation = 200;
+constexpr double kBiasPrior = 4, kBiasFading = 0.97;
+// A margin's worth before anything was seen.
+constexpr double kMarginOffset = -0.2, kMarginScale = 0.3;
+// A drift: outcomes of the last 500 slots or so are off by this many standard deviations, and by
+// this much a slot: what is smaller costs no planner anything.
+constexpr double kDriftFading = 0.998, kDriftDeviations = 5, kDriftSize = 0.04;
+constexpr int kPassedMost = 64;  // blocks that a slot may go without being looked at
+constexpr double kFairChance = 0.6;
+
+void step(double& weight, double& information, double gradient, double curvature) {
+  information = std::min(information + curvature, kMostInformation);
+  weight += gradient / information;
+}
+
+}  // namespace
+
+void RunningEce::add(double confidence, bool accepted) {
+  for (Bin& bin : bins_)
+    bin.count *= kEceFading, bin.confidence *= kEceFading, bin.accepted *= kEceFading;
+  const auto at = static_cast<size_t>(std::clamp(confidence, 0.0, 1.0) * 20);
+  Bin& bin = bins_[std::min<size_t>(at, bins_.size() - 1)];
+  bin.count += 1;
+  bin.confidence += confidence;
+  bin.accepted += accepted ? 1 : 0;
+}
+
+double RunningEce::ece() const {
+  double off = 0, count = 0;
+  for (const Bin& bin : bins_) {
+    off += std::fabs(bin.confidence - bin.accepted);
+    count += bin.count;
+  }
+  return count > 0 ? off / count : 0;
+}
+
+OnlineConfidence::OnlineConfidence(int slots, Signal signal)
+    : learns_(signal != Signal::kCalibrated) {
+  const bool margin = signal == Signal::kMargin;
+  slots_.assign(static_cast<size_t>(slots),
+                Slot{margin ? kMarginOffset : 0.0, margin ? kMarginScale : 1.0, kPriorInformation,
+                     kPriorInformation});
+}
+
+double OnlineConfidence::chance(const Slot& slot, double signal, const RequestBias& bias) const {
+  if (!learns_) return sigmoid(signal);
+  return sigmoid(slot.offset + slot.scale * signal + bias.log_odds);
+}
+
+double OnlineConfidence::confidence(int slot, double signal, const RequestBias& bias) {
+  if (!std::isfinite(signal)) return 0;
+  Slot& at = slots_[static_cast<size_t>(slot)];
+  const double p = chance(at, signal, bias);
+  if (!learns_ || ++at.passed <= kPassedMost) return p;
+  at.passed = 0;
+  return std::max(p, kFairChance);
+}
+
+void OnlineConfidence::observe(int slot, double signal, RequestBias& bias, bool accepted) {
+  if (!std::isfinite(signal)) return;
+  Slot& at = slots_[static_cast<size_t>(slot)];
+  at.passed = 0;
+  const double p = chance(at, signal, bias);
+  ++observations_;
+  quality_.add(p, accepted);
+  if (!learns_) return watch(p, accepted);
+  const double gradient = (accepted ? 1 : 0) - p, curvature = p * (1 - p);
+  step(at.offset, at.offset_information, gradient, curvature);
+  step(at.scale, at.scale_information, gradient * signal, curvature * signal * signal);
+  bias.information = bias.information * kBiasFading + curvature;
+  bias.log_odds += gradient / (kBiasPrior + bias.information);
+}
+
+void OnlineConfidence::watch(double p, bool accepted) {
+  surprise_ = surprise_ * kDriftFading + (accepted ? 1 : 0) - p;
+  variance_ = variance_ * kDriftFading * kDriftFading + p * (1 - p);
+  weight_ = weight_ * kDriftFading + 1;
+  const double off = std::fabs(surprise_);
+  learns_ = off > kDriftDeviations * std::sqrt(variance_) && off > kDriftSize * weight_;
+}
+
+}  // namespace dspark::verify
