@@ -11,11 +11,11 @@ using verify::Mode;
 using verify::ModeCalibration;
 
 constexpr const char* kCount = "dspark.calibrations";
-constexpr std::string_view kPrefix = "dspark.calibration.";
+constexpr std::string_view kNumberedPrefix = "dspark.calibration.";
 constexpr int64_t kMost = 64;
 
 std::string key_of(size_t index, std::string_view name) {
-  return fmt::format("{}{}.{}", kPrefix, index, name);
+  return fmt::format("{}{}.{}", kNumberedPrefix, index, name);
 }
 
 // One calibration of a file; remembers which keys were asked for.
@@ -161,7 +161,7 @@ Result<std::vector<StoredCalibration>> read_calibrations(const formats::GgufFile
     all.push_back(std::move(stored));
   }
   for (const auto& [key, value] : file.metadata())
-    if (key.starts_with(kPrefix) && !keys.contains(key))
+    if (key.starts_with(kNumberedPrefix) && !keys.contains(key))
       return fail("{}: key {} is unknown in version 1 of the form, with {} calibrations",
                   file.name(), formats::shown(key), count);
   return all;

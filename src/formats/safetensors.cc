@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr size_t kMaxIndexBytes = 64'000'000;
-constexpr size_t kMaxDepth = 8;  // a header needs 3
+constexpr size_t kHeaderDepth = 8;  // a header needs 3
 constexpr size_t kMaxDimensions = 8;
 constexpr size_t kMaxShards = 4096;
 constexpr const char* kSingleFile = "model.safetensors";
@@ -21,7 +21,7 @@ constexpr const char* kIndexFile = "model.safetensors.index.json";
 
 Result<simdjson::dom::element> parse_json(simdjson::dom::parser& parser, std::string_view text,
                                           const std::string& where) {
-  if (const auto error = parser.allocate(text.size(), kMaxDepth); error != simdjson::SUCCESS)
+  if (const auto error = parser.allocate(text.size(), kHeaderDepth); error != simdjson::SUCCESS)
     return fail("{}: no memory for {} bytes of JSON", where, text.size());
   simdjson::dom::element root;
   if (const auto error = parser.parse(text.data(), text.size()).get(root);

@@ -14,7 +14,7 @@
 namespace dspark::learn {
 namespace {
 
-constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr size_t kCopyBytes = size_t{1} << 20;
 
 Status write_all(int fd, std::string_view bytes, const std::string& name) {
   while (!bytes.empty()) {
@@ -146,7 +146,7 @@ Status CorpusFile::sort() {
       line.resize(place.bytes);
       DSPARK_RETURN_IF_ERROR(read_at(fd_, place.offset, line, path_.string()));
       bytes += line;
-      if (bytes.size() < kBufferBytes) continue;
+      if (bytes.size() < kCopyBytes) continue;
       DSPARK_RETURN_IF_ERROR(write_all(fd, bytes, sorted.string()));
       bytes.clear();
     }

@@ -11,8 +11,6 @@
 namespace dspark::sample {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
 // Appends the keys of the tokens with from <= logit < below.
 void append_band(std::span<const float> logits, float from, float below,
                  std::vector<OrderKey>& kept) {
@@ -43,8 +41,8 @@ template <class Enough>
 void gather(std::span<const float> logits, float largest, float step, std::vector<OrderKey>& kept,
             Enough enough) {
   kept.clear();
-  float below = kInfinity;
-  for (const float multiple : {1.0f, 2.0f, 4.0f, 8.0f, kInfinity}) {
+  float below = std::numeric_limits<float>::infinity();
+  for (const float multiple : {1.0f, 2.0f, 4.0f, 8.0f, std::numeric_limits<float>::infinity()}) {
     const float from = largest - multiple * step;
     append_band(logits, from, below, kept);
     if (enough()) return;

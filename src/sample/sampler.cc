@@ -10,8 +10,6 @@
 namespace dspark::sample {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
 Error no_largest(std::span<const float> logits) {
   for (size_t id = 0; id < logits.size(); ++id)
     if (!(logits[id] <= std::numeric_limits<float>::max()))
@@ -77,7 +75,8 @@ std::span<const float> Sampler::adjusted(std::span<const float> logits) {
 // min-p keeps a prefix of the order of likelihood that the other filters' renormalising can't
 // change, so it may be applied last, token by token.
 double Sampler::least_scaled() const {
-  return params_.min_p > 0 ? real_log(static_cast<double>(params_.min_p)) : -kInfinity;
+  return params_.min_p > 0 ? real_log(static_cast<double>(params_.min_p))
+                           : -std::numeric_limits<double>::infinity();
 }
 
 Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
@@ -86,7 +85,7 @@ Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
   if (adjusts_logits()) logits = adjusted(logits);
   const int32_t top = argmax(logits);
   if (top < 0) return no_largest(logits);
-  Filtered row{logits, top, true, false, -kInfinity};
+  Filtered row{logits, top, true, false, -std::numeric_limits<double>::infinity()};
   if (params_.temperature == 0 || params_.top_k == 1) return row;
 
   row.top_alone = false;

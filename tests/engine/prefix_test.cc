@@ -140,8 +140,8 @@ std::vector<Request> requests_of(size_t count, int tokens, unsigned seed = 8) {
   return requests;
 }
 
-void expect_same(const std::vector<Completion>& got, const std::vector<Completion>& cold,
-                 const std::string& where) {
+void expect_same_as_cold(const std::vector<Completion>& got, const std::vector<Completion>& cold,
+                         const std::string& where) {
   for (size_t i = 0; i < cold.size(); ++i) {
     EXPECT_EQ(got[i].ids, cold[i].ids) << where << ": request " << i;
     EXPECT_EQ(got[i].confidence_logits, cold[i].confidence_logits) << where << ": request " << i;
@@ -182,9 +182,9 @@ void check(const Case& c, unsigned seed) {
 
   options.prefix_bytes = size_t{64} << 20;
   const auto warm_engine = make_engine(model, options);
-  expect_same(run_all(*warm_engine, requests, 1), cold, c.drafter + ", first round");
+  expect_same_as_cold(run_all(*warm_engine, requests, 1), cold, c.drafter + ", first round");
   const auto warm = run_all(*warm_engine, requests, 8);
-  expect_same(warm, cold, c.drafter + ", second round");
+  expect_same_as_cold(warm, cold, c.drafter + ", second round");
   for (size_t i = 0; i < requests.size(); ++i) {
     const auto prompt = static_cast<int64_t>(requests[i].prompt_ids.size());
     // The whole prompt but its last row lies in full pages of the first round.
@@ -196,7 +196,7 @@ void check(const Case& c, unsigned seed) {
     options.cache_bytes = (dspark::testing::kSanitized ? 9 : 12) * page;
     options.prefix_bytes = prefix_bytes;
     const auto tight = run_all(*make_engine(model, options), requests, 16);
-    expect_same(tight, cold, c.drafter + ", tight cache");
+    expect_same_as_cold(tight, cold, c.drafter + ", tight cache");
     int preemptions = 0;
     for (const Completion& done : tight) preemptions += done.preemptions;
     EXPECT_GT(preemptions, 0);

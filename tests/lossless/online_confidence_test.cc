@@ -13,7 +13,7 @@ double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
 // A drafter of three slots: slot k is accepted with chance logistic(a[k] + b * margin + own),
 // margin drawn anew, own being a request's.
-struct World {
+struct Drafts {
   double a[3] = {0.8, -0.2, -0.9};
   double b = 0.6;
   std::mt19937_64 random{7};
@@ -41,13 +41,13 @@ struct World {
 };
 
 TEST(OnlineConfidence, LearnsWhatMarginsAreWorth) {
-  World world;
+  Drafts drafts;
   OnlineConfidence online(3, OnlineConfidence::Signal::kMargin);
   EXPECT_TRUE(online.learns());
   EXPECT_EQ(online.ece(), 0);
-  for (int i = 0; i < 40; ++i) world.request(online, 100, 0);
+  for (int i = 0; i < 40; ++i) drafts.request(online, 100, 0);
   double error = 0;
-  for (int i = 0; i < 20; ++i) error += world.request(online, 100, 0) / 20;
+  for (int i = 0; i < 20; ++i) error += drafts.request(online, 100, 0) / 20;
   EXPECT_LT(error, 0.06);
   // A fixed chance for each slot would be off by more than twice that.
   EXPECT_LT(online.ece(), 0.03);
@@ -55,22 +55,22 @@ TEST(OnlineConfidence, LearnsWhatMarginsAreWorth) {
 }
 
 TEST(OnlineConfidence, ARequestsOwnHistoryCounts) {
-  World world;
+  Drafts drafts;
   OnlineConfidence online(3, OnlineConfidence::Signal::kMargin);
-  for (int i = 0; i < 60; ++i) world.request(online, 100, world.normal());
+  for (int i = 0; i < 60; ++i) drafts.request(online, 100, drafts.normal());
   double error = 0;
-  for (int i = 0; i < 30; ++i) error += world.request(online, 100, i % 2 == 0 ? 1.5 : -1.5) / 30;
+  for (int i = 0; i < 30; ++i) error += drafts.request(online, 100, i % 2 == 0 ? 1.5 : -1.5) / 30;
   EXPECT_LT(error, 0.12);  // without a bias of its own the error is above 0.2
 }
 
 TEST(OnlineConfidence, FollowsAChange) {
-  World world;
+  Drafts drafts;
   OnlineConfidence online(3, OnlineConfidence::Signal::kMargin);
-  for (int i = 0; i < 40; ++i) world.request(online, 100, 0);
-  for (double& a : world.a) a -= 1.5;
-  for (int i = 0; i < 10; ++i) world.request(online, 100, 0);
+  for (int i = 0; i < 40; ++i) drafts.request(online, 100, 0);
+  for (double& a : drafts.a) a -= 1.5;
+  for (int i = 0; i < 10; ++i) drafts.request(online, 100, 0);
   double error = 0;
-  for (int i = 0; i < 20; ++i) error += world.request(online, 100, 0) / 20;
+  for (int i = 0; i < 20; ++i) error += drafts.request(online, 100, 0) / 20;
   EXPECT_LT(error, 0.08);
 }
 

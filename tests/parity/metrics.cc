@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr double kTolerance = 1e-6;
+constexpr double kMetricTolerance = 1e-6;
 
 void check_acceptance_row(const json& row, int slots, Report& report) {
   const auto name = row["label"].get<std::string>();
@@ -20,21 +20,22 @@ void check_acceptance_row(const json& row, int slots, Report& report) {
                   response["accepted_draft_lengths"][i].get<int>());
   const json& want = row["expected"];
   const auto check = [&](const char* what, double got) {
-    report.check(near(got, want[what], kTolerance), fmt::format("{}: {} is {}", name, what, got));
+    report.check(near(got, want[what], kMetricTolerance),
+                 fmt::format("{}: {} is {}", name, what, got));
   };
   check("acceptance_length", metrics.accept_length());
   check("draft_tokens_per_proposal", metrics.proposed_length());
   check("verify_rate", metrics.verify_rate());
   for (int k = 0; k < slots; ++k)
     report.check(near(metrics.accept_rate(k),
-                      want["accept_rates_by_position"][static_cast<size_t>(k)], kTolerance),
+                      want["accept_rates_by_position"][static_cast<size_t>(k)], kMetricTolerance),
                  fmt::format("{}: accept_rate@{}", name, k));
 }
 
 void check_quality(const verify::ConfidenceQuality& got, const json& want, const char* suffix,
                    const std::string& where, Report& report) {
   const auto check = [&](const char* what, const std::optional<double>& value) {
-    report.check(near(value, want.at(what + std::string(suffix)), kTolerance),
+    report.check(near(value, want.at(what + std::string(suffix)), kMetricTolerance),
                  fmt::format("{}: {} is {}", where, what, value.value_or(-1)));
   };
   check("ece", got.ece);
@@ -49,8 +50,8 @@ void check_reliability(const std::vector<verify::ReliabilityBin>& got, const jso
     const json& bin = want[b];
     report.check(got[b].bin == bin["bin"] && near(got[b].low, bin["range"][0], 1e-12) &&
                      near(got[b].high, bin["range"][1], 1e-12) &&
-                     near(got[b].prediction, bin["avg_pred"], kTolerance) &&
-                     near(got[b].outcome, bin["avg_target"], kTolerance) &&
+                     near(got[b].prediction, bin["avg_pred"], kMetricTolerance) &&
+                     near(got[b].outcome, bin["avg_target"], kMetricTolerance) &&
                      near(static_cast<double>(got[b].count), bin["weight"], 0),
                  fmt::format("{}: bin {}", where, b));
   }
@@ -74,15 +75,15 @@ void check_confidence(const json& c, int slots, Report& report) {
     const verify::ConfidenceQuality got = metrics.at(k);
     report.check(near(static_cast<double>(got.count), want["total_weight"], 0), where + ": count");
     check_quality(got, want, "", where, report);
-    report.check(near(got.prediction, want["pred_mean"], kTolerance), where + ": pred_mean");
-    report.check(near(got.outcome, want["target_mean"], kTolerance), where + ": target_mean");
+    report.check(near(got.prediction, want["pred_mean"], kMetricTolerance), where + ": pred_mean");
+    report.check(near(got.outcome, want["target_mean"], kMetricTolerance), where + ": target_mean");
     check_reliability(metrics.reliability(k), want["reliability"], where, report);
   }
   const json& want = c["expected"]["summary"];
   const verify::ConfidenceQuality all = metrics.summary();
   check_quality(all, want, "_mean", name + ": summary", report);
-  report.check(near(all.prediction, want["pred_mean"], kTolerance), name + ": pred_mean");
-  report.check(near(all.outcome, want["target_mean"], kTolerance), name + ": target_mean");
+  report.check(near(all.prediction, want["pred_mean"], kMetricTolerance), name + ": pred_mean");
+  report.check(near(all.outcome, want["target_mean"], kMetricTolerance), name + ": target_mean");
 }
 
 }  // namespace
