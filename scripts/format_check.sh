@@ -14,9 +14,9 @@ fi
 
 # Without git (an unpacked archive) all files outside the build folder count.
 list_files() {
-  git ls-files -z --cached --others --exclude-standard -- '*.h' '*.cc' '*.inc' 2>/dev/null ||
+  git ls-files -z --cached --others --exclude-standard -- '*.h' '*.hpp' '*.c' '*.cc' '*.inc' 2>/dev/null ||
     find . -path ./build -prune -o -path ./.git -prune -o -type f \
-      \( -name '*.h' -o -name '*.cc' -o -name '*.inc' \) -print0
+      \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cc' -o -name '*.inc' \) -print0
 }
 
 case ${1:-} in

@@ -15,8 +15,8 @@ import sys
 
 PROGRAMS = ("apps",)
 MAX_LINES = 600
-SOURCE_SUFFIXES = (".h", ".cc", ".hpp", ".inc", ".cu", ".py")
-SOURCE_FOLDERS = ("bench", "include", "scripts", "src", "tests", "tools")
+SOURCE_SUFFIXES = (".h", ".c", ".cc", ".hpp", ".inc", ".cu", ".py")
+SOURCE_FOLDERS = ("bench", "examples", "include", "python", "scripts", "src", "tests", "tools")
 ROOM_CALL = re.compile(r"\bdspark_room\s*\(\s*(\w+)([^)]*)\)")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|<([^>]+)>)')
 KEYWORDS = ("SOURCES", "ROOMS", "LIBS")

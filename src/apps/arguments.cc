@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "apps/model_path.h"
+#include "installed/installed.h"
 #include "tensor/tensor.h"
 
 namespace dspark::apps {

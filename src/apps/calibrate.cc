@@ -8,8 +8,8 @@
 
 #include "apps/command.h"
 #include "apps/content_hash.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 namespace {

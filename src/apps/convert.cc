@@ -9,9 +9,9 @@
 #include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/json_lines.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
 #include "draft/draft.h"
+#include "installed/installed.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dspark::apps {

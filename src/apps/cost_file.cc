@@ -4,7 +4,7 @@
 
 #include "apps/bench.h"
 #include "apps/content_hash.h"
-#include "apps/model_path.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 namespace {

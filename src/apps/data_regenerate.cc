@@ -6,7 +6,7 @@
 
 #include "apps/data_job.h"
 #include "apps/http_client.h"
-#include "apps/model_path.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 namespace {

@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "apps/data.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
+#include "installed/installed.h"
 #include "model/model.h"
 
 namespace dspark::apps {

@@ -6,8 +6,8 @@
 #include "apps/command.h"
 #include "apps/info_model.h"
 #include "apps/info_text.h"
-#include "apps/model_path.h"
 #include "formats/formats.h"
+#include "installed/installed.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 

@@ -7,8 +7,8 @@
 
 #include "apps/interrupt.h"
 #include "apps/learn_report.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
+#include "installed/installed.h"
 #include "train/train.h"
 
 namespace dspark::apps {

@@ -8,10 +8,10 @@
 #include "apps/command.h"
 #include "apps/cost_file.h"
 #include "apps/interrupt.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
 #include "apps/run_session.h"
 #include "apps/step_times.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 namespace {

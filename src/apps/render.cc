@@ -7,7 +7,7 @@
 #include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/json_lines.h"
-#include "apps/model_path.h"
+#include "installed/installed.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dspark::apps {

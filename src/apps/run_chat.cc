@@ -3,9 +3,9 @@
 #include "apps/draft_view.h"
 #include "apps/interrupt.h"
 #include "apps/line_editor.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
 #include "apps/run_session.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 namespace {

@@ -4,8 +4,8 @@
 #include <random>
 
 #include "apps/cost_file.h"
-#include "apps/model_path.h"
 #include "apps/progress.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 

@@ -12,8 +12,8 @@
 #include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/content_hash.h"
-#include "apps/model_path.h"
 #include "apps/run_session.h"
+#include "installed/installed.h"
 
 namespace dspark::apps {
 namespace {

@@ -22,9 +22,11 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::info;
 }
 
+// Not in spdlog's register: a host may have loggers of its own there.
 spdlog::logger& logger() {
   static auto instance = [] {
-    auto made = spdlog::stderr_color_mt("dspark");
+    auto made = std::make_shared<spdlog::logger>(
+        "dspark", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     made->set_pattern("%^%l%$: %v");
     made->set_level(spdlog::level::warn);
     return made;

@@ -11,9 +11,11 @@
 #include <optional>
 
 #include "serve/api_request.h"
-#include "serve/worker.h"
+#include "worker/worker.h"
 
 namespace dspark::serve {
+
+using worker::Worker;
 
 // Lives on the server's thread; shared with the engine's, whose news it is posted.
 class Generation : public std::enable_shared_from_this<Generation> {

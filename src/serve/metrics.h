@@ -6,9 +6,11 @@
 #include <string>
 #include <utility>
 
-#include "serve/worker.h"
+#include "worker/worker.h"
 
 namespace dspark::serve {
+
+using worker::WorkerState;
 
 class Histogram {
  public:

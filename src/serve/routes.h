@@ -29,6 +29,8 @@ class Routes {
   void loaded(std::unique_ptr<Served> served) { served_ = std::move(served); }
   void drain() { draining_ = true; }  // new generations get 503
   int64_t generations() const { return metrics_.generations; }
+  // Why the engine can't go on; empty while it can.
+  std::string failure() const { return served_ == nullptr ? "" : served_->worker.state().failure; }
   Metrics& metrics() { return metrics_; }
 
   asio::awaitable<void> handle(Connection& connection, const HttpRequest& request);

@@ -165,8 +165,10 @@ Status run_server(const ServerOptions& options,
       failed = true;
     }
   });
-  server.run([&] { return stop || failed; });
+  server.run([&] { return stop || failed || !server.routes().failure().empty(); });
   loader.join();
+  if (const std::string failure = server.routes().failure(); !failure.empty())
+    return fail("{}", failure);
   return loaded;
 }
 

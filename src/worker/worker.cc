@@ -1,6 +1,8 @@
-#include "serve/worker.h"
+#include "worker/worker.h"
 
-namespace dspark::serve {
+#include <utility>
+
+namespace dspark::worker {
 
 Worker::Worker(std::unique_ptr<engine::Engine> engine)
     : engine_(std::move(engine)), thread_([this] { run(); }) {}
@@ -15,11 +17,12 @@ Worker::~Worker() {
 }
 
 Worker::Ticket Worker::submit(engine::Request request, Listener listener) {
+  auto shared = std::make_shared<Listener>(std::move(listener));
   Ticket ticket = 0;
   {
     const std::lock_guard lock(mutex_);
     ticket = ++last_ticket_;
-    commands_.push_back({ticket, false, std::move(request), std::move(listener)});
+    commands_.push_back({ticket, false, std::move(request), std::move(shared)});
   }
   wake_.notify_one();
   return ticket;
@@ -28,7 +31,7 @@ Worker::Ticket Worker::submit(engine::Request request, Listener listener) {
 void Worker::cancel(Ticket ticket) {
   {
     const std::lock_guard lock(mutex_);
-    commands_.push_back({ticket, true, {}, {}});
+    commands_.push_back({ticket, true, {}, nullptr});
   }
   wake_.notify_one();
 }
@@ -49,22 +52,24 @@ void Worker::count(int64_t prompt_tokens, const engine::Completion& done) {
   counted_.preemptions += done.preemptions;
 }
 
-void Worker::start(Command command) {
+void Worker::start(Command& command) {
   const Ticket ticket = command.ticket;
   const auto prompt_tokens = static_cast<int64_t>(command.request.prompt_ids.size());
-  auto listener = std::make_shared<Listener>(std::move(command.listener));
+  running_[ticket].listener = command.listener;
+  const std::shared_ptr<Listener> listener = std::move(command.listener);
   engine::Callbacks callbacks;
   callbacks.on_delta = [listener](const engine::Delta& delta) { listener->on_delta(delta); };
   callbacks.on_finished = [this, ticket, prompt_tokens, listener](const engine::Completion& done) {
-    ids_.erase(ticket);
+    running_.erase(ticket);
     count(prompt_tokens, done);
     listener->on_finished(done);
   };
   const auto id = engine_->submit(std::move(command.request), std::move(callbacks));
   if (id.ok()) {
-    ids_[ticket] = id.value();
+    running_[ticket].id = id.value();
     return;
   }
+  running_.erase(ticket);
   engine::Completion refused;
   refused.error = id.message();
   count(prompt_tokens, refused);
@@ -79,25 +84,27 @@ void Worker::publish() {
   for (const bool greedy : {true, false})
     if (const verify::OnlineConfidence* found = engine_->confidence(greedy))
       counted_.confidence[greedy ? 0 : 1] = {found->observations(), found->ece(), found->learns()};
+  if (counted_.warnings.size() != engine_->info().warnings.size())
+    counted_.warnings = engine_->info().warnings;
   const std::lock_guard lock(mutex_);
   published_ = counted_;
 }
 
-void Worker::run() {
+void Worker::work() {
   publish();
   for (;;) {
-    std::deque<Command> taken;
     {
       std::unique_lock lock(mutex_);
       if (engine_->idle()) wake_.wait(lock, [this] { return stops_ || !commands_.empty(); });
       if (stops_) break;
-      taken.swap(commands_);
+      taken_.swap(commands_);
     }
-    for (Command& command : taken) {
+    for (; !taken_.empty(); taken_.pop_front()) {
+      Command& command = taken_.front();
       if (!command.cancels)
-        start(std::move(command));
-      else if (const auto at = ids_.find(command.ticket); at != ids_.end())
-        engine_->cancel(at->second);
+        start(command);
+      else if (const auto at = running_.find(command.ticket); at != running_.end())
+        engine_->cancel(at->second.id);
     }
     if (!engine_->idle()) {
       engine_->step();
@@ -109,7 +116,44 @@ void Worker::run() {
     }
     publish();
   }
-  while (!ids_.empty()) engine_->cancel(ids_.begin()->second);
+  while (!running_.empty()) engine_->cancel(running_.begin()->second.id);
 }
 
-}  // namespace dspark::serve
+void Worker::refuse(const Listener& listener, engine::Finish finish) {
+  engine::Completion refused;
+  refused.finish = finish;
+  if (finish == engine::Finish::kError) refused.error = counted_.failure;
+  count(0, refused);
+  listener.on_finished(refused);
+}
+
+// What the engine, failed or told to stop, did not end itself, and whatever comes before the end.
+void Worker::end_all() {
+  const bool failed = !counted_.failure.empty();
+  const engine::Finish finish = failed ? engine::Finish::kError : engine::Finish::kCancelled;
+  const auto running = std::exchange(running_, {});
+  for (const auto& [ticket, request] : running) refuse(*request.listener, finish);
+  for (;;) {
+    for (; !taken_.empty(); taken_.pop_front())
+      if (const auto& listener = taken_.front().listener; listener != nullptr)
+        refuse(*listener, finish);
+    std::unique_lock lock(mutex_);
+    published_ = counted_;
+    wake_.wait(lock, [this] { return stops_ || !commands_.empty(); });
+    if (commands_.empty()) return;
+    taken_.swap(commands_);
+  }
+}
+
+void Worker::run() {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    counted_.failure = fmt::format("the engine failed: {}", error.what());
+  } catch (...) {
+    counted_.failure = "the engine failed";
+  }
+  end_all();
+}
+
+}  // namespace dspark::worker

@@ -1,12 +1,10 @@
-#include "apps/model_path.h"
+#include "installed/installed.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
 
-#include "base/base.h"
-
-namespace dspark::apps {
+namespace dspark {
 namespace {
 
 namespace fs = std::filesystem;
@@ -116,4 +114,4 @@ std::string check_model_name(const std::string& given) {
                      given, nearest_word(given, names));
 }
 
-}  // namespace dspark::apps
+}  // namespace dspark

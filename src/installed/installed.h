@@ -1,4 +1,5 @@
-// Where models are: paths as given, and the names that the set-up installs.
+// Public header of the room installed: where models and drafters are, as paths or under the names
+// that the set-up gives them, and the user's own folders.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +8,7 @@
 
 #include "base/base.h"
 
-namespace dspark::apps {
+namespace dspark {
 
 inline constexpr const char* kDefaultModel = "smollm2-135m";
 
@@ -32,4 +33,4 @@ std::string drafter_of(const std::string& given_model);
 // CLI check: a message when `given` can only be a name and no such name is known.
 std::string check_model_name(const std::string& given);
 
-}  // namespace dspark::apps
+}  // namespace dspark

@@ -1,4 +1,5 @@
-// The engine's thread: it takes requests from other threads and steps for as long as there are any.
+// Public header of the room worker: an engine on a thread of its own, which takes requests from
+// other threads and steps for as long as there are any.
 #pragma once
 
 #include <condition_variable>
@@ -6,12 +7,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/engine.h"
 
-namespace dspark::serve {
+namespace dspark::worker {
 
 // What happened since the start, and what is there now.
 struct WorkerState {
@@ -28,35 +31,47 @@ struct WorkerState {
     double ece = 0;        // lately
     bool learned = false;  // not, or no longer, by a calibration
   } confidence[2];
+  std::vector<std::string> warnings;  // the engine's
+  std::string failure;                // why the engine can't go on; empty while it can
 };
 
 class Worker {
  public:
   using Ticket = uint64_t;
-  // Called on the engine's thread.
+  // Called on the engine's thread; may submit and cancel. on_finished is called exactly once, the
+  // last of all.
   struct Listener {
     std::function<void(const engine::Delta&)> on_delta;
     std::function<void(const engine::Completion&)> on_finished;
   };
 
   explicit Worker(std::unique_ptr<engine::Engine> engine);
-  ~Worker();  // cancels what still runs
+  ~Worker();  // not on its own thread; cancels what still runs
 
   const engine::Engine& engine() const { return *engine_; }
-  // From any thread. A request that the engine refuses finishes as kError.
+  // From any thread. A request that the engine refuses finishes as kError. So does every request
+  // after an exception (memory ran out, say): the engine is not to be trusted behind one.
   Ticket submit(engine::Request request, Listener listener);
   void cancel(Ticket ticket);
   WorkerState state() const;
+  bool on_own_thread() const { return thread_.get_id() == std::this_thread::get_id(); }
 
  private:
   struct Command {
     Ticket ticket = 0;
     bool cancels = false;
     engine::Request request;
-    Listener listener;
+    std::shared_ptr<Listener> listener;  // none where it cancels, or has been started
+  };
+  struct Running {
+    engine::RequestId id = 0;
+    std::shared_ptr<Listener> listener;
   };
   void run();
-  void start(Command command);
+  void work();
+  void end_all();
+  void start(Command& command);
+  void refuse(const Listener& listener, engine::Finish finish);
   void count(int64_t prompt_tokens, const engine::Completion& completion);
   void publish();
 
@@ -67,9 +82,10 @@ class Worker {
   Ticket last_ticket_ = 0;
   bool stops_ = false;
   WorkerState published_;
-  WorkerState counted_;  // the thread's own, as is the map
-  std::unordered_map<Ticket, engine::RequestId> ids_;
+  WorkerState counted_;  // the thread's own, as are the next two
+  std::unordered_map<Ticket, Running> running_;
+  std::deque<Command> taken_;  // commands that are being followed
   std::thread thread_;
 };
 
-}  // namespace dspark::serve
+}  // namespace dspark::worker
