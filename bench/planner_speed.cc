@@ -53,6 +53,20 @@ BENCHMARK_CAPTURE(plan, causal, "causal")->Apply(requests);
 BENCHMARK_CAPTURE(plan, lagged, "lagged")->Apply(requests);
 BENCHMARK_CAPTURE(plan, global, "global")->Apply(requests);
 
+// Before a plan: survival of all slots from their confidence logits.
+void calibrated_survival(benchmark::State& state) {
+  const auto requests = static_cast<size_t>(state.range(0));
+  const std::vector<float> logits(kSlots, 0.7f);
+  const Calibration calibration{std::vector<double>(kSlots, 1.3), {}};
+  std::vector<double> confidence(kSlots), product(kSlots);
+  for (auto _ : state)
+    for (size_t r = 0; r < requests; ++r) {
+      survival(logits, calibration, confidence, product);
+      benchmark::DoNotOptimize(product.data());
+    }
+}
+BENCHMARK(calibrated_survival)->Apply(requests);
+
 }  // namespace
 }  // namespace dspark::verify
 

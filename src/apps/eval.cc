@@ -9,6 +9,7 @@
 
 #include "apps/bench.h"
 #include "apps/command.h"
+#include "apps/outcome_file.h"
 #include "apps/run_session.h"
 
 namespace dspark::apps {

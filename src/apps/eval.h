@@ -10,12 +10,13 @@
 #include "apps/arguments.h"
 #include "apps/interrupt.h"
 #include "apps/json_lines.h"
-#include "apps/outcome_file.h"
 #include "engine/engine.h"
 #include "tokenizer/tokenizer.h"
 #include "verify/verify.h"
 
 namespace dspark::apps {
+
+class OutcomeLog;  // outcome_file.h
 
 struct EvalArguments {
   EngineArguments engine;

@@ -5,6 +5,7 @@
 
 #include "apps/bench.h"
 #include "apps/eval.h"
+#include "apps/outcome_file.h"
 #include "apps/progress.h"
 
 namespace dspark::apps {

@@ -62,7 +62,8 @@ struct Simulation {
 struct Gain {
   size_t load = 0;      // auto's point
   std::string against;  // a policy, or "others": the best of those that are not bounds
-  std::optional<double> total, per_user;  // ratios; nothing where the other does not get so far
+  std::optional<double> total = {},
+                        per_user = {};  // ratios; nothing where the other does not get so far
 };
 
 // simulate_input.cc

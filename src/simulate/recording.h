@@ -58,9 +58,9 @@ struct Kind {
 // is c itself, and the slot stands with chance c: confidences are calibrated by construction.
 // spread 0: every confidence is the mean; the nearer to 1, the more the drafter knows.
 struct Synthetic {
-  std::vector<Kind> kinds;  // as many answers of each
-  double spread = 0;        // in [0, kMostSpread]
-  int tokens = 256;         // of an answer
+  std::vector<Kind> kinds = {};  // as many answers of each
+  double spread = 0;             // in [0, kMostSpread]
+  int tokens = 256;              // of an answer
   uint64_t seed = 0;
 };
 inline constexpr double kMostSpread = 0.95;

@@ -7,6 +7,7 @@ import xml.etree.ElementTree
 from program import FIXTURES, ProgramTest, main
 
 DRAFTER = FIXTURES / "qwen3_dspark_vanilla" / "draft"
+DFLASH = FIXTURES / "qwen3_dflash"  # without confidences
 
 
 class Simulate(ProgramTest):
@@ -139,10 +140,11 @@ class Simulate(ProgramTest):
         draw = random.Random(1)
         data = self.write("data.jsonl", "".join(
             json.dumps({"id": i, "ids": [draw.randrange(300, 500) for _ in range(6)] * 3}) + "\n" for i in range(6)))
-        for drafter, more in ((DRAFTER, ["--temperature", "1", "--seed", "3"]), ("ngram", [])):
+        for model, drafter, more in ((self.model, DRAFTER, ["--temperature", "1", "--seed", "3"]),
+                                     (self.model, "ngram", []), (DFLASH / "target", DFLASH / "draft", [])):
             with self.subTest(drafter=drafter):
                 record, out = self.scratch / "outcomes.jsonl", self.scratch / "eval.json"
-                self.expect(0, "eval", self.model, "--drafter", drafter, "--data", data, "--rounds", "0",
+                self.expect(0, "eval", model, "--drafter", drafter, "--data", data, "--rounds", "0",
                             "--max-tokens", "30", "--record", record, "--json", out, *more)
                 header, *answers = [json.loads(line) for line in record.read_text().splitlines()]
                 self.assertEqual(header["outcomes"]["verify"], "coupled" if more else "greedy")
@@ -153,7 +155,7 @@ class Simulate(ProgramTest):
                 self.assertEqual(sum(answer["tokens"] for answer in answers), row["tokens"])
                 for answer in answers:
                     drafted = sum(cycle[0] for cycle in answer["cycles"])
-                    self.assertEqual(len(answer["logits"]), 0 if drafter == "ngram" else drafted)
+                    self.assertEqual(len(answer["logits"]), drafted if model == self.model else 0)
                 result = self.simulate("--outcomes", record, "--concurrency", "2", "--cycles", "2000")
                 self.assertIn(f"{len(cycles)} cycles of 6 answers", result.stdout)
         for line, words in (("{}", "not the outcomes"), ('{"outcomes": 3}', "not the outcomes"),
