@@ -35,6 +35,7 @@ Command add_render(CLI::App& program);
 Command add_score(CLI::App& program);
 Command add_convert(CLI::App& program);
 Command add_info(CLI::App& program);
+Command add_simulate(CLI::App& program);
 
 // `dspark train`: another program takes over, with all arguments behind the command's name. Returns
 // only when it can't be run.

@@ -9,6 +9,7 @@
 
 #include "apps/bench.h"
 #include "apps/command.h"
+#include "apps/outcome_file.h"
 #include "apps/run_session.h"
 
 namespace dspark::apps {
@@ -26,6 +27,7 @@ Examples:
   dspark eval --drafter ngram --data prompts.jsonl
   dspark eval --drafter drafter.gguf --data chat.jsonl code.jsonl --limit 50 --json eval.json --plots plots
   dspark eval --drafter drafter.gguf --data chat.jsonl --temperature 1 --rounds 0
+  dspark eval --drafter drafter.gguf --data chat.jsonl --rounds 0 --record outcomes.jsonl
 )";
 
 // Of the drafter's calibrations the one that is used.
@@ -58,6 +60,9 @@ Status prepare_outputs(const EvalArguments& arguments, std::vector<AtomicFile>& 
     std::filesystem::create_directories(arguments.plots, error);
     if (error) return fail("{}: cannot make the folder: {}", arguments.plots, error.message());
   }
+  if (!arguments.record_file.empty()) {
+    DSPARK_TRY([[maybe_unused]] const auto probe, AtomicFile::create(arguments.record_file));
+  }
   if (arguments.json_file.empty()) return {};
   DSPARK_TRY(AtomicFile file, AtomicFile::create(arguments.json_file));
   json.push_back(std::move(file));
@@ -83,7 +88,12 @@ Status eval(const EvalArguments& arguments) {
   result.planner = info.planner;
   result.calibration = engine->calibration(arguments.sampling);
   EvalRun run(arguments, *engine);
-  DSPARK_RETURN_IF_ERROR(run.measure_acceptance(result.suites, result.acceptance));
+  OutcomeLog outcomes;
+  DSPARK_RETURN_IF_ERROR(run.measure_acceptance(result.suites, result.acceptance, outcomes));
+  if (!arguments.record_file.empty())
+    DSPARK_RETURN_IF_ERROR(write_file_atomically(
+        arguments.record_file,
+        outcomes.text(info, arguments.sampling.temperature, result.calibration)));
   if (!arguments.has_planner) DSPARK_RETURN_IF_ERROR(engine->set_planner("auto"));
   result.timed_planner = info.planner;
   if (arguments.rounds > 0 && arguments.timed > 0)
@@ -125,6 +135,8 @@ std::string conflict(const EvalArguments& arguments) {
   if (arguments.engine.drafter == "none") return "--drafter none drafts nothing to evaluate";
   if (arguments.engine.planner == "off") return "--planner off drafts nothing to evaluate";
   if (arguments.engine.draft_max == 0) return "--draft-max 0 drafts nothing to evaluate";
+  if (!arguments.record_file.empty() && arguments.has_planner)
+    return "--record needs every draft verified: leave --planner out";
   const std::string& verify = arguments.engine.verify;
   if (verify == "greedy" && arguments.sampling.temperature > 0)
     return "--verify greedy needs --temperature 0";
@@ -162,6 +174,10 @@ void add_options(CLI::App& app, EvalArguments& arguments) {
   count("--timed", arguments.timed, 0, kMost, "Prompts of a file that are timed (default 8)");
   count("--rounds", arguments.rounds, 0, 1000,
         "How often each is timed, with and without the drafter in turn (default 3; 0: no timing)");
+  app.add_option("--record", arguments.record_file,
+                 "Write what became of every draft, for `dspark simulate`")
+      ->type_name("FILE")
+      ->group(kGroup);
   app.add_option("--json", arguments.json_file, "Write the figures as JSON")
       ->type_name("FILE")
       ->group(kGroup);

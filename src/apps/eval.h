@@ -16,12 +16,14 @@
 
 namespace dspark::apps {
 
+class OutcomeLog;  // outcome_file.h
+
 struct EvalArguments {
   EngineArguments engine;
   bool has_planner = false;  // --planner was given
   std::vector<std::string> data;
-  std::string json_file, plots;  // empty: none
-  int limit = 0;                 // prompts of a file; 0: all
+  std::string json_file, plots, record_file;  // empty: none
+  int limit = 0;                              // prompts of a file; 0: all
   int max_tokens = 512;
   int concurrency = 1;
   int timed = 8, rounds = 3;  // prompts of a file that are timed, and how often; 0 rounds: none
@@ -88,8 +90,9 @@ class EvalRun {
       : arguments_(arguments), engine_(engine), interrupt_(SecondSignal::kEndsProgram) {}
 
   // Both give results by suite and, where there are several, of all pooled behind them; an error
-  // when a request fails or the user interrupts.
-  Status measure_acceptance(std::span<const EvalSuite> suites, std::vector<Acceptance>& results);
+  // when a request fails or the user interrupts. outcomes: of all prompts.
+  Status measure_acceptance(std::span<const EvalSuite> suites, std::vector<Acceptance>& results,
+                            OutcomeLog& outcomes);
   Status measure_time(std::span<const EvalSuite> suites, std::vector<Timing>& results);
 
  private:

@@ -5,6 +5,7 @@
 
 #include "apps/bench.h"
 #include "apps/eval.h"
+#include "apps/outcome_file.h"
 #include "apps/progress.h"
 
 namespace dspark::apps {
@@ -92,7 +93,7 @@ engine::Request EvalRun::request(const std::vector<int32_t>& prompt) const {
 }
 
 Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
-                                   std::vector<Acceptance>& results) {
+                                   std::vector<Acceptance>& results, OutcomeLog& outcomes) {
   const int slots = engine_.info().draft_slots;
   const verify::ModeCalibration* calibration = engine_.calibration(arguments_.sampling);
   const auto at_a_time = static_cast<size_t>(
@@ -109,13 +110,15 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
       engine::Request next = request(suites[suite].prompts[prompt]);
       next.record_confidence = !arguments_.has_planner;
       engine::Callbacks callbacks;
-      callbacks.on_finished = [&, suite](const engine::Completion& completion) {
+      callbacks.on_finished = [&, suite, prompt](const engine::Completion& completion) {
         --open, ++ended;
         tokens += static_cast<int64_t>(completion.ids.size());
         if (completion.finish == engine::Finish::kError) {
           failed = fail("{}: {}", suites[suite].file, completion.error);
           return;
         }
+        if (!arguments_.record_file.empty())
+          outcomes.add(suite, suites[suite].name, prompt, completion);
         results[suite].add(completion, calibration, slots);
         if (suites.size() > 1) results.back().add(completion, calibration, slots);
       };

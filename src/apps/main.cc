@@ -34,6 +34,7 @@ constexpr const char* kProgramFooter = R"(Examples:
   dspark profile
   dspark eval --drafter ngram --data questions.jsonl
   dspark calibrate --drafter drafter.gguf --data held-back.jsonl
+  dspark simulate --acceptance 0.8 --costs costs.json
   dspark info model.gguf
   dspark convert checkpoint drafter.gguf --type q8_0
   dspark data regenerate --prompts prompts.jsonl --out corpus.jsonl
@@ -65,7 +66,7 @@ int run_program(int argc, char** argv) {
   std::vector<Command> commands = {
       add_run(program),       add_bench(program),   add_eval(program),    add_tokenize(program),
       add_render(program),    add_score(program),   add_convert(program), add_info(program),
-      add_calibrate(program), add_profile(program), add_serve(program)};
+      add_calibrate(program), add_profile(program), add_serve(program), add_simulate(program)};
   for (Command& command : add_data(program)) commands.push_back(std::move(command));
   program.add_subcommand("train", "Train a drafter, from a recipe (dspark-learn)");
   for (const Command& command : commands) {

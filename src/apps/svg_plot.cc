@@ -73,7 +73,8 @@ class Drawing {
     for (int i = 0; i <= marks(plot_.x_low, plot_.x_high, plot_.x_step); ++i) {
       const double value = plot_.x_low + i * plot_.x_step;
       stroke(x(value), kTop, x(value), bottom, kGrid);
-      text(x(value), bottom + 16, "middle", fmt::format("{:.3g}", value));
+      text(x(value), bottom + 16, "middle",
+           plot_.x_doubles ? fmt::format("{:g}", std::exp2(value)) : fmt::format("{:.3g}", value));
     }
     for (int i = 0; i <= marks(plot_.y_low, plot_.y_high, plot_.y_step); ++i) {
       const double value = plot_.y_low + i * plot_.y_step;

@@ -17,6 +17,7 @@ struct Plot {
   std::string title = {}, x_label = {}, y_label = {};
   double x_low = 0, x_high = 1, x_step = 0.2;  // axis, distance of its marks
   double y_low = 0, y_high = 1, y_step = 0.2;
+  bool x_doubles = false;  // x is a logarithm to base 2, and marks show what it is of
   std::vector<PlotLine> lines = {};
 };
 

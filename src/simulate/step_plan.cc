@@ -1,0 +1,187 @@
+#include "simulate/step_plan.h"
+
+#include <algorithm>
+
+namespace dspark::simulate {
+namespace {
+
+constexpr double kUsualFading = 0.99;  // of the mean gain of cycles, as in the engine
+
+// Any row is free: a planner then takes all that there is room for.
+class Free : public verify::StepCost {
+  double step_ms(int rows) const override { return 1; }
+};
+
+std::unique_ptr<verify::Planner> planner_of(const verify::PlannerSpec& spec) {
+  return verify::make_planner(spec, verify::Mode::kCoupled).take();  // parse_policy() knows better
+}
+
+}  // namespace
+
+Rank::Rank(const Setup& setup, const Policy& policy, double price)
+    : setup_(setup),
+      policy_(policy),
+      price_(price),
+      planner_(planner_of(policy.planner)),
+      admission_(planner_of({verify::PlannerKind::kGlobal})),
+      sure_(static_cast<size_t>(setup.recording->slots()), 1.0) {}
+
+void Rank::join(Running request) {
+  request.pace = verify::Pace(usual_);
+  request.past.assign(static_cast<size_t>(setup_.lag), {});
+  requests_.push_back(std::move(request));
+}
+
+// Prompts share a chunk, in order of arrival.
+void Rank::deal_prompt_rows() {
+  prompt_rows_ = 0;
+  for (Running& request : requests_) {
+    request.prompt_rows = std::min(request.prompt_left, setup_.prefill_chunk - prompt_rows_);
+    prompt_rows_ += request.prompt_rows;
+  }
+}
+
+void Rank::draft() {
+  decoding_.clear();
+  views_.clear();
+  drafting_ = 0;
+  const bool off = policy_.planner.kind == verify::PlannerKind::kOff;
+  for (Running& request : requests_) {
+    request.decodes = request.prompt_left == 0;
+    request.cycle = nullptr;
+    request.verified = request.accepted = 0;
+    if (!request.decodes) continue;
+    decoding_.push_back(&request);
+    verify::RequestView view;
+    const auto& cycles = request.answer->cycles;
+    const Cycle& cycle = cycles[request.next_cycle % cycles.size()];
+    const bool rests = policy_.paced && !request.pace.drafts();
+    if (rests) request.pace.rested();
+    int slots = std::min(cycle.slots, request.left - 1);  // the last token is never a draft
+    if (policy_.oracle) slots = std::min(slots, cycle.accepted);
+    std::span<const double> survival;
+    if (!off && !rests && slots > 0) {
+      ++drafting_;
+      request.cycle = &cycle;
+      view.drafted = slots;
+      view.confidence = setup_.recording->confidence(cycle);
+      survival = setup_.recording->survival(cycle);
+    }
+    std::span<const double>& past = request.past[request.past_at++ % request.past.size()];
+    view.survival = policy_.oracle ? std::span<const double>(sure_) : survival;
+    view.lagged_survival = past;
+    past = survival;
+    views_.push_back(view);
+  }
+  lengths_.assign(decoding_.size(), 0);
+}
+
+void Rank::take(std::span<const int> lengths) {
+  verified_ = 0;
+  for (size_t i = 0; i < lengths.size(); ++i) verified_ += decoding_[i]->verified = lengths[i];
+}
+
+int Rank::plan() {
+  deal_prompt_rows();
+  draft();
+  verified_ = 0;
+  if (decoding_.empty()) return 0;
+  const CycleCost cost(*setup_.costs, drafting_);
+  if (policy_.priced) {
+    plan_by_price(cost);
+  } else {
+    planner_->plan({.requests = views_, .other_rows = prompt_rows_}, cost, lengths_);
+    take(lengths_);
+  }
+  return verified_;
+}
+
+// As many slots, by falling survival, as give the most tokens after their time is paid for. What is
+// best in the long run is best step by step under the price of that run; tokens per ms of each step
+// alone would take too many rows in poor steps and too few in good ones.
+void Rank::plan_by_price(const verify::StepCost& cost) {
+  survivals_.clear();
+  for (const verify::RequestView& view : views_)
+    for (int k = 0; k < view.drafted; ++k)
+      survivals_.push_back(view.survival[static_cast<size_t>(k)]);
+  std::sort(survivals_.begin(), survivals_.end(), std::greater<>());
+  const int plain_rows = static_cast<int>(decoding_.size()) + prompt_rows_;
+  const double plain_ms = cost.step_ms(plain_rows);
+  double sum = 0, most = 0;
+  int budget = 0;
+  for (int rows = 1; rows <= static_cast<int>(survivals_.size()); ++rows) {
+    sum += survivals_[static_cast<size_t>(rows) - 1];
+    const double value = sum - price_ * (cost.step_ms(plain_rows + rows) - plain_ms);
+    if (value > most) most = value, budget = rows;
+  }
+  // The oracle knows as well when drafting does not pay.
+  if (policy_.oracle && most < price_ * setup_.costs->draft_ms(drafting_)) {
+    drafting_ = budget = 0;
+    for (Running* request : decoding_) request->cycle = nullptr;
+  }
+  if (budget > 0) agree(budget);
+}
+
+void Rank::agree(int budget) {
+  if (decoding_.empty() || budget == verified_) return;
+  const int rows = static_cast<int>(decoding_.size()) + prompt_rows_ + budget;
+  admission_->plan({.requests = views_, .other_rows = prompt_rows_, .max_rows = rows}, Free(),
+                   lengths_);
+  take(lengths_);
+}
+
+double Rank::ms() const {
+  const int rows = static_cast<int>(decoding_.size()) + prompt_rows_ + verified_;
+  if (rows == 0) return 0;
+  return setup_.costs->target_ms(rows) + setup_.costs->draft_ms(drafting_);
+}
+
+// As the engine judges a request's drafts: what a token costs without them, a verified row, a
+// draft.
+void Rank::learn() {
+  if (!policy_.paced || drafting_ == 0 || prompt_rows_ > 0) return;
+  const auto count = static_cast<int>(decoding_.size());
+  const double plain_ms = setup_.costs->target_ms(count);
+  const double a_row_ms =
+      verified_ > 0 ? (setup_.costs->target_ms(count + verified_) - plain_ms) / verified_ : 0;
+  const double a_draft_ms = setup_.costs->draft_ms(drafting_) / drafting_;
+  for (Running* request : decoding_) {
+    if (request->cycle == nullptr) continue;
+    const verify::DraftGain gain{request->accepted * plain_ms / count,
+                                 a_draft_ms + request->verified * a_row_ms};
+    request->pace.drafted(gain);
+    usual_.saved_ms += (1 - kUsualFading) * (gain.saved_ms - usual_.saved_ms);
+    usual_.spent_ms += (1 - kUsualFading) * (gain.spent_ms - usual_.spent_ms);
+  }
+}
+
+void Rank::run(double step_ms, double end_ms, Figures& figures) {
+  figures.rows += static_cast<int64_t>(decoding_.size()) + prompt_rows_ + verified_;
+  figures.verified += verified_;
+  figures.cycles += static_cast<int64_t>(decoding_.size());
+  figures.drafted_cycles += drafting_;
+  figures.decode_ms += step_ms * static_cast<double>(decoding_.size());
+  figures.running += static_cast<double>(requests_.size()) * step_ms;
+  for (Running* request : decoding_) {
+    if (request->cycle != nullptr)
+      request->accepted = std::min(request->verified, request->cycle->accepted);
+    const int tokens = request->accepted + 1;
+    request->left -= tokens;
+    request->decode_tokens += tokens;
+    ++request->next_cycle;
+    figures.accepted += request->accepted;
+    figures.decode_tokens += tokens;
+    figures.tokens += tokens;
+  }
+  learn();
+  for (Running& request : requests_) {
+    if (request.prompt_rows == 0) continue;
+    request.prompt_left -= request.prompt_rows;
+    if (request.prompt_left > 0) continue;
+    --request.left;
+    ++figures.tokens;
+    request.first_ms = end_ms;
+  }
+}
+
+}  // namespace dspark::simulate
