@@ -180,7 +180,9 @@ void add_engine(CLI::App& app, EngineArguments& arguments) {
 }
 
 void add_memory(CLI::App& app, EngineArguments& arguments) {
-  app.add_option("--prefill-chunk", arguments.prefill_chunk, "Most prompt tokens of one step")
+  app.add_option(
+         "--prefill-chunk", arguments.prefill_chunk,
+         "Most prompt tokens of one step (default 256; beside requests that decode at most 64)")
       ->check(whole_number(1, 4096))
       ->type_name("N");
   app.add_option("--context", arguments.context,
@@ -190,6 +192,12 @@ void add_memory(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--cache-mb", arguments.cache_mb, "Key/value cache in MiB (default: as needed)")
       ->check(whole_number(1, int64_t{1} << 24))
       ->type_name("N");
+}
+
+void add_trace(CLI::App& app, std::string& file) {
+  app.add_option("--trace", file,
+                 "Write what every step did for a trace viewer (ui.perfetto.dev); docs/json.md")
+      ->type_name("FILE");
 }
 
 namespace {

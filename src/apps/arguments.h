@@ -61,6 +61,8 @@ void add_engine(CLI::App& app, EngineArguments& arguments);
 // --prefill-chunk, --context, --cache-mb.
 void add_memory(CLI::App& app, EngineArguments& arguments);
 void add_drafter(CLI::App& app, EngineArguments& arguments);  // --drafter
+// --trace.
+void add_trace(CLI::App& app, std::string& file);
 // --drafter, --planner, --verify, --draft-max, --draft-candidates.
 void add_speculation(CLI::App& app, EngineArguments& arguments);
 

@@ -153,9 +153,12 @@ Result<bool> run_as_asked(const RunArguments& arguments) {
     DSPARK_TRY(rows, read_prompt_file(arguments.prompts_file));
   }
   DSPARK_TRY(auto session, RunSession::open(arguments));
-  if (!rows.empty()) return run_batch(*session, rows);
-  if (!arguments.has_prompt && isatty(STDIN_FILENO)) return run_chat(*session);
-  return run_prompt(*session);
+  const bool chat = !arguments.has_prompt && isatty(STDIN_FILENO);
+  auto good = !rows.empty() ? run_batch(*session, rows)
+              : chat        ? run_chat(*session)
+                            : run_prompt(*session);
+  if (good.ok()) DSPARK_RETURN_IF_ERROR(session->finish_trace());
+  return good;
 }
 
 std::vector<std::pair<int32_t, float>> parse_biases(const std::vector<std::string>& texts) {
@@ -178,6 +181,7 @@ Command add_run(CLI::App& program) {
   add_memory(*app, run->engine);
   add_speculation(*app, run->engine);
   add_input_output(*app, *run);
+  add_trace(*app, run->trace_file);
   add_sampling(*app, *run, biases);
   return {app, [app, run, biases]() -> int {
             run->has_prompt = app->count("--prompt") > 0;

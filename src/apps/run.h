@@ -18,6 +18,7 @@ struct RunArguments {
   std::string prompt;
   std::string prompts_file;  // empty: none
   std::string json_file;     // empty: none
+  std::string trace_file;    // empty: none
   std::string system;
   bool has_system = false;
   bool raw = false;

@@ -21,9 +21,10 @@ Result<std::unique_ptr<engine::Engine>> load_engine(const EngineArguments& argum
   return engine::Engine::create(path, std::move(options));
 }
 
-RunSession::RunSession(const RunArguments& arguments, std::unique_ptr<engine::Engine> engine,
-                       RunReport report)
+RunSession::RunSession(const RunArguments& arguments, std::unique_ptr<StepTrace> trace,
+                       std::unique_ptr<engine::Engine> engine, RunReport report)
     : arguments_(arguments),
+      trace_(std::move(trace)),
       engine_(std::move(engine)),
       encoder_(engine_->tokenizer(), engine_->info().model),
       report_(std::move(report)) {}
@@ -42,13 +43,19 @@ Result<std::unique_ptr<RunSession>> RunSession::open(const RunArguments& given) 
                                                      .sampled = sampled,
                                                      .seed = arguments.sampling.seed,
                                                      .logprobs = arguments.logprobs > 0}));
+  std::unique_ptr<StepTrace> trace;
+  if (!arguments.trace_file.empty()) {
+    DSPARK_TRY(trace, StepTrace::create(arguments.trace_file));
+  }
   engine::Options options = arguments.engine.to_options();
   options.max_running = arguments.concurrency;
+  if (trace != nullptr)
+    options.on_step = [to = trace.get()](const engine::StepStats& step) { to->step(step); };
   DSPARK_TRY(auto engine, load_engine(arguments.engine, std::move(options)));
   DSPARK_RETURN_IF_ERROR(sample::validate(arguments.sampling, engine->info().vocab));
   report.model_loaded();
   return std::unique_ptr<RunSession>(
-      new RunSession(arguments, std::move(engine), std::move(report)));
+      new RunSession(arguments, std::move(trace), std::move(engine), std::move(report)));
 }
 
 Json RunSession::conversation_start() const {

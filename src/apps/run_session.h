@@ -7,6 +7,7 @@
 
 #include "apps/run.h"
 #include "apps/run_report.h"
+#include "apps/step_trace.h"
 #include "engine/engine.h"
 #include "tokenizer/tokenizer.h"
 
@@ -36,12 +37,15 @@ class RunSession {
   engine::Request request(std::vector<int32_t> prompt_ids) const;
   // A warning when the context, not --max-tokens, ended the answer.
   void warn_if_cut(const Answer& answer);
+  // Completes the file of --trace, if there is one.
+  Status finish_trace() { return trace_ != nullptr ? trace_->finish() : Status(); }
 
  private:
-  RunSession(const RunArguments& arguments, std::unique_ptr<engine::Engine> engine,
-             RunReport report);
+  RunSession(const RunArguments& arguments, std::unique_ptr<StepTrace> trace,
+             std::unique_ptr<engine::Engine> engine, RunReport report);
 
   RunArguments arguments_;
+  std::unique_ptr<StepTrace> trace_;  // null: none; the engine tells it of its steps
   std::unique_ptr<engine::Engine> engine_;
   tokenizer::PromptEncoder encoder_;
   RunReport report_;

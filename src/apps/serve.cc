@@ -13,6 +13,7 @@
 #include "apps/command.h"
 #include "apps/content_hash.h"
 #include "apps/run_session.h"
+#include "apps/step_trace.h"
 #include "installed/installed.h"
 
 namespace dspark::apps {
@@ -36,7 +37,7 @@ struct ServeArguments {
   int slots = 16;
   int64_t prefix_mb = 256, most_body_kb = 4096;
   int drain_s = 30;
-  std::string key_file;
+  std::string key_file, trace_file;  // empty: none
 };
 
 std::atomic<bool> stopped = false;
@@ -76,12 +77,17 @@ Status serve_model(ServeArguments arguments) {
   engine::Options options = arguments.engine.to_options();
   options.max_running = arguments.slots;
   options.prefix_bytes = static_cast<size_t>(arguments.prefix_mb) << 20;
+  std::unique_ptr<StepTrace> trace;
+  if (!arguments.trace_file.empty()) {
+    DSPARK_TRY(trace, StepTrace::create(arguments.trace_file));
+    options.on_step = [to = trace.get()](const engine::StepStats& step) { to->step(step); };
+  }
   for (const int signal : {SIGINT, SIGTERM})
     std::signal(signal, [](int number) {
       if (stopped.exchange(true)) std::_Exit(128 + number);  // the second ends it now
     });
   std::signal(SIGPIPE, SIG_IGN);
-  return serve::run_server(
+  const Status served = serve::run_server(
       arguments.server,
       [&] {
         auto engine = load_engine(arguments.engine, options);
@@ -95,6 +101,8 @@ Status serve_model(ServeArguments arguments) {
         fmt::print(stderr, "listening at {}{}\n", address,
                    arguments.server.keys.empty() ? "" : ", with API keys");
       });
+  if (trace != nullptr && served.ok()) return trace->finish();
+  return served;
 }
 
 }  // namespace
@@ -108,6 +116,7 @@ Command add_serve(CLI::App& program) {
   add_engine(*app, arguments->engine);
   add_memory(*app, arguments->engine);
   add_speculation(*app, arguments->engine);
+  add_trace(*app, arguments->trace_file);
   app->add_option("--host", server.host, "Address to listen at (default: this machine alone)");
   app->add_option("--port", server.port, "Port (default: 8080; 0: any)")
       ->check(whole_number(0, 65535));

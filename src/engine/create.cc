@@ -134,6 +134,7 @@ Status Engine::Impl::allot_cache() {
       model::Limits{rows, std::min(rows, std::max(decode_rows, kScoreRows)), info.context});
   verifier = std::make_unique<verify::Verifier>(options.verify, info.vocab);
   if (speculation != nullptr) speculation->allot(rows);
+  shares.reserve(static_cast<size_t>(options.max_running));
   return {};
 }
 

@@ -92,17 +92,51 @@ struct Callbacks {  // called from step() and cancel(); may submit and cancel
   std::function<void(const Completion&)> on_finished;  // may be empty
 };
 
+// A running request's part in a step.
+struct RequestStep {
+  RequestId id = 0;
+  int prompt_rows = 0;   // of its prompt's chunk
+  bool decoded = false;  // it had a cycle; else, without prompt rows, it waited for the chunk
+  int drafted = 0, verified = 0, accepted = 0;  // slots
+  double expected_accepted = 0;                 // of the verified: the sum of their survival
+  bool finished = false;                        // this was its last step
+};
+
+// The last step: its rows and time, and what the planner thought of it; for bench, metrics and
+// traces. A step that was planned has requests that decode, and an engine that may draft.
+struct StepStats {
+  int rows = 0, requests = 0, logit_rows = 0;
+  int decoding = 0;              // requests past their prompts
+  int running = 0, waiting = 0;  // requests, at the step's begin
+  double ms = 0;                 // the whole step
+  double forward_ms = 0;         // the target's part
+  double draft_ms = 0;           // drafting, context rows included
+  double absorb_ms = 0;          // of that: rows that became the drafter's behind the step
+  double plan_ms = 0;            // verify lengths
+  double verify_ms = 0;          // acceptance and sampling
+  int drafted = 0, verified = 0, accepted = 0;  // slots, of all requests
+  int tokens = 0;                               // committed by those that decode
+  bool planned = false;
+  double predicted_ms = 0;     // by the cost table; to be compared with ms - absorb_ms
+  double expected_tokens = 0;  // to be compared with tokens
+  int budget = 0;              // draft rows that the plan allows
+  int lag = 0;                 // how many steps before this one the budget's confidences are from
+  std::span<const RequestStep> by_request;  // all running ones; until the next step
+};
+
 struct Options {
   int threads = 0;                // 0: one a CPU of the affinity mask
   std::string isa = "auto";       // "ref", "avx2", "avx512", "auto"
   std::optional<DType> quantise;  // see model::LoadOptions
   int max_running = 64;           // requests in the batch; more wait
-  int prefill_chunk = 256;        // most prompt rows of a step
+  int prefill_chunk = 256;        // most prompt rows of a step; beside others that decode: 64
   int64_t context = 0;            // most positions of a request; 0: the model's
   size_t cache_bytes = 0;         // key/value cache; 0: a quarter of the machine's memory at most
   // Most bytes of cache pages that are kept for prompts to come that begin alike; 0: none.
   size_t prefix_bytes = size_t{256} << 20;
   bool pin_threads = false;
+  // Called at the end of each step, on the engine's thread; must not call the engine.
+  std::function<void(const StepStats&)> on_step;
   std::function<void(size_t done_bytes, size_t total_bytes)> load_progress;
 
   // Speculation. drafter: "" or "none", "ngram", a GGUF file or a Hugging Face directory.
@@ -134,17 +168,6 @@ struct Info {
   int draft_slots = 0;                // most drafts of a cycle; 0 without a drafter
   size_t drafter_bytes = 0;           // its packed matrices, borrowed ones not counted
   std::vector<std::string> warnings;  // said in the log since, each once
-};
-
-// Rows and time of the last step; for bench and metrics.
-struct StepStats {
-  int rows = 0, requests = 0, logit_rows = 0;
-  double ms = 0;                                // the whole step
-  double forward_ms = 0;                        // the target's part
-  double draft_ms = 0;                          // drafting, context rows included
-  double plan_ms = 0;                           // verify lengths
-  double verify_ms = 0;                         // acceptance and sampling
-  int drafted = 0, verified = 0, accepted = 0;  // slots, of all requests
 };
 
 // Mean negative log-likelihood and the most likely next tokens, for `score`.

@@ -46,11 +46,12 @@ struct Engine::Impl {
   // step.cc: a step, from who brings which rows to what they became.
   void warn_once(const std::string& text);
   void draft();
+  int64_t chunk_rows() const;
   void plan_rows();
   void add_rows(ActiveRequest& request, int64_t rows);
   void run_step();
   void choose_first(size_t segment);
-  void verify(size_t segment);
+  void verify(size_t segment, RequestStep& share);
   void drop_finished();
 
   // Rows of a step and where they came from.
@@ -85,6 +86,7 @@ struct Engine::Impl {
   std::vector<ActiveRequest*> filled;              // whose prompts it ended
   std::vector<std::span<const float>> cycle_rows;  // scratch of verify()
   std::vector<verify::DraftDistribution> cycle_q;
+  std::vector<RequestStep> shares;  // what stats.by_request shows
   StepStats stats;
   bool in_step = false;
 };

@@ -53,8 +53,8 @@ struct DraftState {
   std::vector<double> signal;                        // [block]: what its confidences come from
   std::vector<double> confidence, survival;          // [block]
   verify::RequestBias bias;
-  std::vector<double> past_survival[2];              // of the step before, and of that before it
-  int verify_length = 0, accepted = 0;               // of this cycle
+  std::vector<double> past_survival[2];  // of the step before, and of that before it
+  int verify_length = 0, accepted = 0;   // of this cycle
   verify::Pace pace;
   bool off = false;  // drafting ended: a draft was not finite
 };

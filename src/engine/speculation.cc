@@ -182,7 +182,7 @@ void Speculation::estimate(ActiveRequest& request) {
   }
 }
 
-void Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows) {
+verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows) {
   views_.clear();
   lengths_.assign(decoding.size(), 0);
   for (ActiveRequest* request : decoding) {
@@ -192,12 +192,13 @@ void Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows)
     view.drafted = static_cast<int>(state.block.ids.size());
     view.confidence = state.confidence;
     view.survival = state.survival;
-    view.lagged_survival = state.past_survival[1];
+    view.lagged_survival = state.past_survival[kLag - 1];
     views_.push_back(view);
   }
   cost_.prepare(cache_bytes(decoding), static_cast<int>(blocks_.size()));
-  if (!views_.empty()) planner_->plan({views_, other_rows}, cost_, lengths_);
+  const verify::Plan plan = planner_->plan({views_, other_rows}, cost_, lengths_);
   for (size_t i = 0; i < decoding.size(); ++i) decoding[i]->draft().verify_length = lengths_[i];
+  return plan;
 }
 
 void Speculation::observe(ActiveRequest& request, int considered, int accepted) {

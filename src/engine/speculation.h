@@ -14,6 +14,8 @@
 
 namespace dspark::engine {
 
+inline constexpr int kLag = 2;  // steps: how old the survival is that lagged planners go by
+
 class Speculation {
  public:
   static Result<std::unique_ptr<Speculation>> create(std::unique_ptr<draft::Drafter> drafter,
@@ -50,7 +52,7 @@ class Speculation {
   // block and verify_length in their DraftState. other_rows: rows of the step besides the
   // requests' own.
   void draft(std::span<ActiveRequest* const> decoding, int64_t context);
-  void plan(std::span<ActiveRequest* const> decoding, int other_rows);
+  verify::Plan plan(std::span<ActiveRequest* const> decoding, int other_rows);
 
   // How a cycle of the request went: of the first `considered` drafts `accepted` stood.
   void observe(ActiveRequest& request, int considered, int accepted);

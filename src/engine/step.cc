@@ -1,9 +1,17 @@
 // A step: who brings which rows to the target, and what they became.
 #include <algorithm>
+#include <numeric>
 
 #include "engine/impl.h"
 
 namespace dspark::engine {
+namespace {
+
+// Most prompt rows of a step in which others decode: so long they wait for their next token. From
+// here on a prompt's rows cost about the same in smaller and in larger chunks.
+constexpr int kChunkBesideOthers = 64;
+
+}  // namespace
 
 void Engine::Impl::warn_once(const std::string& text) {
   const auto said = std::find(info.warnings.begin(), info.warnings.end(), text);
@@ -28,9 +36,21 @@ void Engine::Impl::draft() {
   speculation->draft(decoding, info.context);
   stats.draft_ms = milliseconds_since(start);
   const auto drafted = Clock::now();
-  speculation->plan(decoding,
-                    static_cast<int>(std::min<int64_t>(prompt_rows, options.prefill_chunk)));
+  const auto prompts = static_cast<int>(std::min<int64_t>(prompt_rows, chunk_rows()));
+  const verify::Plan plan = speculation->plan(decoding, prompts);
   stats.plan_ms = milliseconds_since(drafted);
+  stats.planned = true;
+  stats.predicted_ms = speculation->costs().step_ms(plan.rows);
+  stats.expected_tokens = plan.expected_tokens;
+  const int draft_rows = plan.rows - prompts - static_cast<int>(decoding.size());
+  stats.budget = plan.budget >= 0 ? plan.budget : draft_rows;
+  stats.lag = plan.budget >= 0 ? kLag : 0;
+}
+
+// Most prompt rows of this step.
+int64_t Engine::Impl::chunk_rows() const {
+  return decoding.empty() ? options.prefill_chunk
+                          : std::min(options.prefill_chunk, kChunkBesideOthers);
 }
 
 void Engine::Impl::add_rows(ActiveRequest& request, int64_t count) {
@@ -57,10 +77,13 @@ void Engine::Impl::add_rows(ActiveRequest& request, int64_t count) {
 // Every decoding request brings its anchor and drafts; prompts share the chunk in order of arrival.
 void Engine::Impl::plan_rows() {
   rows.clear();
-  int64_t chunk_left = options.prefill_chunk;
+  shares.clear();
+  int64_t chunk_left = chunk_rows();
   for (const auto& request : running) {
     const int64_t count = request->prefilling() ? std::min(request->rows_ready(), chunk_left) : 1;
     if (request->prefilling()) chunk_left -= count;
+    shares.push_back(
+        {.id = request->id(), .prompt_rows = request->prefilling() ? static_cast<int>(count) : 0});
     if (count > 0) add_rows(*request, count);
   }
 }
@@ -78,7 +101,7 @@ void Engine::Impl::choose_first(size_t s) {
 }
 
 // A cycle of a decoding request: which of its drafts stand.
-void Engine::Impl::verify(size_t s) {
+void Engine::Impl::verify(size_t s, RequestStep& share) {
   const model::Segment& segment = rows.segments[s];
   ActiveRequest& request = *rows.requests[s];
   const draft::Block& block = request.draft().block;
@@ -108,7 +131,14 @@ void Engine::Impl::verify(size_t s) {
   const int accepted = verdict.value().accepted;
   const Cycle cycle{static_cast<int>(block.ids.size()), segment.rows - 1, accepted,
                     verdict.value().next < 0};
+  share.decoded = true;
+  share.drafted = cycle.drafted, share.verified = cycle.verified, share.accepted = accepted;
+  const auto& survival = request.draft().survival;
+  const auto known = std::min(survival.size(), static_cast<size_t>(cycle.verified));
+  share.expected_accepted =
+      std::accumulate(survival.begin(), survival.begin() + static_cast<std::ptrdiff_t>(known), 0.0);
   stats.drafted += cycle.drafted, stats.verified += cycle.verified, stats.accepted += accepted;
+  stats.tokens += accepted + (cycle.ended ? 0 : 1);
   // Nothing was decided about drafts behind an accepted stop token.
   if (speculation != nullptr)
     speculation->observe(request, cycle.ended ? accepted : cycle.verified, accepted);
@@ -131,14 +161,18 @@ void Engine::Impl::run_step() {
   stats.forward_ms = milliseconds_since(planned);
   const auto forwarded = Clock::now();
   filled.clear();
+  auto share = shares.begin();
   for (size_t s = 0; s < rows.segments.size(); ++s) {
     ActiveRequest& request = *rows.requests[s];
+    share = std::find_if(share, shares.end(),
+                         [&](const RequestStep& of) { return of.id == request.id(); });
     const int64_t before = request.sequence().length();
     const bool of_prompt = request.prefilling();
     if (of_prompt)
       choose_first(s);
     else
-      verify(s);
+      verify(s, *share);
+    share->finished = request.finished();
     if (of_prompt && !request.prefilling() && !request.finished()) filled.push_back(&request);
     if (speculation != nullptr && !request.finished())
       speculation->keep(request, rows.segments[s],
@@ -149,16 +183,22 @@ void Engine::Impl::run_step() {
   if (speculation != nullptr) {
     const auto verified = Clock::now();
     speculation->absorb();
-    stats.draft_ms += milliseconds_since(verified);
+    stats.absorb_ms = milliseconds_since(verified);
+    stats.draft_ms += stats.absorb_ms;
   }
   for (const ActiveRequest* request : filled) remember(*request);
   stats.rows = static_cast<int>(rows.tokens.size());
   stats.requests = static_cast<int>(rows.segments.size());
   stats.logit_rows = static_cast<int>(rows.logit_rows.size());
+  stats.decoding = static_cast<int>(decoding.size());
+  stats.running = static_cast<int>(running.size());
+  stats.waiting = static_cast<int>(waiting.size());
+  stats.by_request = shares;
   stats.ms = milliseconds_since(start);
   if (speculation != nullptr)
     speculation->learn_costs(decoding, stats.rows, stats.ms - stats.draft_ms, drafting_ms,
                              stats.rows == stats.logit_rows && filled.empty());
+  if (options.on_step) options.on_step(stats);
 }
 
 void Engine::Impl::drop_finished() {

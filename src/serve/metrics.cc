@@ -62,6 +62,28 @@ std::string Metrics::text(const WorkerState& w) const {
   text += one("dspark_drafted_total", "Slots drafted.", kCounter, w.drafted);
   text += one("dspark_verified_total", "Drafts that the target checked.", kCounter, w.verified);
   text += one("dspark_accepted_total", "Drafts that stood.", kCounter, w.accepted);
+  text += one("dspark_trimmed_total", "Drafts that the planner kept from the target.", kCounter,
+              w.drafted - w.verified);
+  text += one("dspark_expected_accepted_total",
+              "Survival of the checked drafts, summed: dspark_accepted_total if it is true.",
+              kCounter, w.expected_accepted);
+  text +=
+      one("dspark_planned_steps_total", "Steps that a planner planned.", kCounter, w.planned_steps);
+  text += one("dspark_planned_seconds_total", "Time in them.", kCounter, w.planned_seconds);
+  text += one("dspark_predicted_seconds_total", "Time that the cost table gave them.", kCounter,
+              w.predicted_seconds);
+  text +=
+      one("dspark_planned_tokens_total", "Tokens that they committed.", kCounter, w.planned_tokens);
+  text += one("dspark_expected_tokens_total", "Tokens that the planner expected of them.", kCounter,
+              w.expected_tokens);
+  const engine::StepStats& last = w.last_step;
+  text += one("dspark_step_ms", "The last step.", kGauge, last.ms);
+  text += one("dspark_step_predicted_ms", "The last step by the cost table; 0: not planned.",
+              kGauge, last.predicted_ms);
+  text += one("dspark_step_rows", "Rows of the last step.", kGauge, last.rows);
+  text += one("dspark_budget_rows", "Draft rows that its plan allowed.", kGauge, last.budget);
+  text +=
+      one("dspark_budget_lag_steps", "Age of the confidences behind its budget.", kGauge, last.lag);
   text += one("dspark_cache_pages", "Pages of the cache.", kGauge, w.pages);
   text += one("dspark_cache_pages_free", "Of them free.", kGauge, w.free_pages);
   text += one("dspark_cache_pages_known", "Of them known as beginnings of texts.", kGauge,

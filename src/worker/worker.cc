@@ -52,6 +52,23 @@ void Worker::count(int64_t prompt_tokens, const engine::Completion& done) {
   counted_.preemptions += done.preemptions;
 }
 
+void Worker::count(const engine::StepStats& step) {
+  ++counted_.steps;
+  counted_.rows += step.rows, counted_.drafted += step.drafted;
+  counted_.verified += step.verified, counted_.accepted += step.accepted;
+  counted_.step_seconds += step.ms / 1e3;
+  counted_.last_step = step;
+  counted_.last_step.by_request = {};
+  if (!step.planned) return;
+  ++counted_.planned_steps;
+  counted_.predicted_seconds += step.predicted_ms / 1e3;
+  counted_.planned_seconds += (step.ms - step.absorb_ms) / 1e3;
+  counted_.expected_tokens += step.expected_tokens;
+  counted_.planned_tokens += step.tokens;
+  for (const engine::RequestStep& request : step.by_request)
+    counted_.expected_accepted += request.expected_accepted;
+}
+
 void Worker::start(Command& command) {
   const Ticket ticket = command.ticket;
   const auto prompt_tokens = static_cast<int64_t>(command.request.prompt_ids.size());
@@ -108,11 +125,7 @@ void Worker::work() {
     }
     if (!engine_->idle()) {
       engine_->step();
-      const engine::StepStats& step = engine_->last_step();
-      ++counted_.steps;
-      counted_.rows += step.rows, counted_.drafted += step.drafted;
-      counted_.verified += step.verified, counted_.accepted += step.accepted;
-      counted_.step_seconds += step.ms / 1e3;
+      count(engine_->last_step());
     }
     publish();
   }

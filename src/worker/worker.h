@@ -24,6 +24,10 @@ struct WorkerState {
   int64_t steps = 0, rows = 0, drafted = 0, verified = 0, accepted = 0, cycles = 0;
   int64_t preemptions = 0;
   double step_seconds = 0;
+  // Of the steps that a planner planned: what it expected of them, and what they were.
+  int64_t planned_steps = 0, planned_tokens = 0;
+  double predicted_seconds = 0, planned_seconds = 0, expected_tokens = 0, expected_accepted = 0;
+  engine::StepStats last_step;  // without by_request
   int64_t free_pages = 0, known_pages = 0, pages = 0;
   // Of drafting at temperature 0, and above it.
   struct Confidence {
@@ -73,6 +77,7 @@ class Worker {
   void start(Command& command);
   void refuse(const Listener& listener, engine::Finish finish);
   void count(int64_t prompt_tokens, const engine::Completion& completion);
+  void count(const engine::StepStats& step);
   void publish();
 
   std::unique_ptr<engine::Engine> engine_;

@@ -39,6 +39,31 @@ TEST_F(EngineTest, CountsCyclesAndTokens) {
   EXPECT_TRUE(done[1].cycles.empty());
 }
 
+// A long prompt does not keep the others waiting: it comes in small chunks beside them, in one
+// alone.
+TEST_F(EngineTest, PromptsComeInSmallChunksBesideOthers) {
+  std::vector<StepStats> steps;
+  Options with_steps = options();
+  with_steps.prefill_chunk = 256;
+  with_steps.on_step = [&](const StepStats& step) { steps.push_back(step); };
+  const auto engine = make_engine(testing::tiny_model(), with_steps);
+  const std::vector<int32_t> prompt(200, 7);
+  ASSERT_TRUE(engine->submit(request(prompt, 20), {}).ok());
+  engine->step();
+  EXPECT_EQ(steps.back().rows, 200);
+  ASSERT_TRUE(engine->submit(request(std::vector<int32_t>(201, 8), 2), {}).ok());
+  std::vector<int> rows;
+  for (int i = 0; i < 4; ++i) {
+    engine->step();
+    rows.push_back(steps.back().rows);
+    EXPECT_EQ(steps.back().decoding, 1);
+    EXPECT_EQ(steps.back().tokens, 1);
+  }
+  EXPECT_EQ(rows, (std::vector<int>{65, 65, 65, 10}));
+  while (engine->step()) {
+  }
+}
+
 TEST_F(EngineTest, StopTokenEndsAndIsKept) {
   const auto whole = run_all(*engine_, {request({9, 8, 7}, 20)}, 1)[0];
   // Forbid everything but one control token at a place of its own by bias: the answer is that

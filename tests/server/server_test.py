@@ -317,6 +317,31 @@ class Speculation(ServerTest):
         self.assertEqual(slow["usage"]["speculation"]["drafted"], 0)
         one = self.ok("/v1/completions", {**body, "speculation": {"draft_max": 1}})["usage"]["speculation"]
         self.assertLessEqual(one["drafted"], one["cycles"])
+        # What the planner expected, beside what came of it.
+        of = lambda name: self.server.metric(f"dspark_{name}")
+        deadline = time.monotonic() + 30
+        while of("requests_total") < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        steps = of("planned_steps_total")
+        self.assertTrue(0 < steps < of("steps_total"))  # prompts' steps are not planned
+        self.assertEqual(of("planned_tokens_total"), of("tokens_total") - of("requests_total"))
+        self.assertTrue(steps < of("expected_tokens_total") <= steps + of("verified_total"))
+        self.assertAlmostEqual(of("expected_tokens_total"), steps + of("expected_accepted_total"), places=3)
+        self.assertGreater(of("predicted_seconds_total"), 0)
+        self.assertGreater(of("planned_seconds_total"), 0)
+        self.assertEqual(of("trimmed_total"), of("drafted_total") - of("verified_total"))
+        for name in ("step_ms", "step_predicted_ms", "step_rows"):
+            self.assertGreater(of(name), 0)
+
+    def test_trace(self):
+        path = self.scratch / "trace.json"
+        server = Server(BARE_MODEL, *self.ARGUMENTS, "--trace", path)
+        self.assertEqual(server.call("POST", "/v1/completions", {"prompt": [5, 9], "max_tokens": 5})[0], 200)
+        self.assertFalse(path.exists())
+        self.assertEqual(server.stop(), 0)
+        names = [event["name"] for event in json.loads(path.read_text())["traceEvents"]]
+        self.assertIn("request 1", names)
+        self.assertGreater(names.count("step"), 1)
 
 
 class Keys(ProgramTest):
