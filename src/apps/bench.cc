@@ -16,7 +16,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kBenchFooter = R"(
 Suites:
   decode   tokens a second alone and with 1 to 32 requests, and of prompts
   width    a step's time at 1 to 16 rows beside its matrix products alone, and the memory rate
@@ -213,7 +213,7 @@ std::string conflict(const CLI::App& app, const BenchArguments& arguments) {
 
 Command add_bench(CLI::App& program) {
   CLI::App* app = program.add_subcommand("bench", "Measure the engine on this machine");
-  app->footer(kFooter);
+  app->footer(kBenchFooter);
   auto arguments = std::make_shared<BenchArguments>();
   add_engine(*app, arguments->engine);
   add_memory(*app, arguments->engine);

@@ -9,14 +9,6 @@
 namespace dspark::apps {
 namespace {
 
-// A distance of 1, 2 or 5 times a power of ten that gives about five marks.
-double mark_step(double high) {
-  const double power = std::pow(10.0, std::floor(std::log10(std::max(high, 1e-9) / 5)));
-  for (const double factor : {1.0, 2.0, 5.0})
-    if (high / (factor * power) <= 6) return factor * power;
-  return 10 * power;
-}
-
 using Coordinates = std::function<std::pair<double, double>(const LoadPoint&, const LoadCell&)>;
 
 // A line a policy, baselines faint; both axes begin at 0.

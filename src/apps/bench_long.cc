@@ -7,17 +7,18 @@ namespace dspark::apps {
 namespace {
 
 constexpr int kShort = 128, kLong = 4096;
-constexpr int kTokens = 32;
-constexpr int kRounds = 3;
+constexpr int kLongTokens = 32;
+constexpr int kLongRounds = 3;
 
 // Milliseconds of the one-row steps while the context grows to `context`.
 Result<std::vector<double>> step_times(engine::Engine& engine, int context) {
-  DSPARK_TRY([[maybe_unused]] const auto id,
-             engine.submit(bench_request(engine.info(), context - kTokens, kTokens, 0), {}));
+  DSPARK_TRY(
+      [[maybe_unused]] const auto id,
+      engine.submit(bench_request(engine.info(), context - kLongTokens, kLongTokens, 0), {}));
   std::vector<double> times_ms;
   while (engine.step()) {
     const engine::StepStats& step = engine.last_step();
-    if (step.rows == 1 && times_ms.size() < kTokens - 1) times_ms.push_back(step.ms);
+    if (step.rows == 1 && times_ms.size() < kLongTokens - 1) times_ms.push_back(step.ms);
   }
   if (times_ms.empty()) return fail("no step of one row at a context of {}", context);
   return times_ms;
@@ -32,7 +33,7 @@ Result<BenchResult> bench_long(engine::Engine& engine) {
     return fail("the suite long needs a context of more than {} tokens; this model has {}", kShort,
                 info.context);
   std::vector<double> near_ms, far_ms;
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kLongRounds; ++round) {
     DSPARK_TRY(const auto near_times, step_times(engine, kShort));
     DSPARK_TRY(const auto far_times, step_times(engine, far));
     near_ms.insert(near_ms.end(), near_times.begin(), near_times.end());

@@ -8,7 +8,7 @@ namespace dspark::apps {
 namespace {
 
 // Widths, whole steps and matrices take turns, so that all see the same machine.
-constexpr int kRounds = 3;
+constexpr int kWidthRounds = 3;
 constexpr int kMatrixRepeats = 20;
 
 struct Width {
@@ -21,7 +21,7 @@ struct Width {
 Result<BenchResult> bench_width(engine::Engine& engine, const std::vector<int>& more_rows) {
   std::map<int, Width> widths = {{1, {}}};
   for (const int rows : more_rows) widths[rows] = {};
-  for (int round = 0; round < kRounds; ++round)
+  for (int round = 0; round < kWidthRounds; ++round)
     for (auto& [rows, width] : widths) {
       DSPARK_RETURN_IF_ERROR(time_steps(engine, rows, 0, width.steps));
       width.matrices_ms.push_back(engine.time_matrices_ms(rows, kMatrixRepeats));

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFooter = R"(
+constexpr const char* kCalibrateFooter = R"(
 Data files are prompt files as of `dspark run --prompts`, of prompts that the drafter was not trained on; of
 a row the first turn is sent. For each mode every draft is verified, and raw confidences and outcomes go to
 a work file beside the result (OUT.calibrate-MODE.jsonl), line by line: a run that was ended goes on where it
@@ -256,7 +256,7 @@ void add_options(CLI::App& app, CalibrateArguments& arguments) {
 Command add_calibrate(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("calibrate", "Make a drafter's confidences true frequencies");
-  app->footer(kFooter);
+  app->footer(kCalibrateFooter);
   auto arguments = std::make_shared<CalibrateArguments>();
   add_engine(*app, arguments->engine);
   add_memory(*app, arguments->engine);

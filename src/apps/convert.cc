@@ -17,7 +17,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kConvertFooter = R"(
 IN is a drafter: a DeepSpec checkpoint (config.json and safetensors), a GGUF file of our own form, or
 one of llama.cpp's (dflash, eagle3). What the form of OUT can't hold is refused by name. --target is
 needed where it must come from the target: the tokenizer in llama.cpp's form; in DeepSpec's, the rows
@@ -130,7 +130,7 @@ Status convert(const ConvertArguments& arguments) {
 
 Command add_convert(CLI::App& program) {
   CLI::App* app = program.add_subcommand("convert", "Turn a drafter into another form or type");
-  app->footer(kFooter);
+  app->footer(kConvertFooter);
   auto arguments = std::make_shared<ConvertArguments>();
   ConvertArguments& a = *arguments;
   app->add_option("IN", a.in, "The drafter: a GGUF file or a directory")

@@ -10,7 +10,7 @@ namespace dspark::apps {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr size_t kMostBytes = size_t{1} << 20;
+constexpr size_t kMostCostBytes = size_t{1} << 20;
 
 // A file's name, size and time of change; a directory's newest.
 Json identity(const fs::path& path) {
@@ -77,7 +77,7 @@ std::optional<verify::CostPoints> read_costs(const Json& key) {
   const fs::path file = cost_file(key);
   std::error_code ignored;
   if (file.empty() || !fs::exists(file, ignored)) return {};
-  const Result<std::string> text = read_file(file, kMostBytes);
+  const Result<std::string> text = read_file(file, kMostCostBytes);
   if (!text.ok()) return {};
   const Json json = Json::parse(text.value(), nullptr, false);
   verify::CostPoints points;

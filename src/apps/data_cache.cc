@@ -15,7 +15,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kDataCacheFooter = R"(
 Writes DeepSpec's cache, version 2, which its own trainer reads: token ids, masks, the taps and the last normed
 rows of every token in bfloat16, 6 + 2 H (taps + 1) bytes a token. `dspark train` needs none: it makes features
 as it goes. DIR appears when all is written.
@@ -130,7 +130,7 @@ Status write_cache(const CacheArguments& arguments) {
 
 Command add_data_cache(CLI::App& data) {
   CLI::App* app = data.add_subcommand("cache", "Write DeepSpec's cache of target features");
-  app->footer(kFooter);
+  app->footer(kDataCacheFooter);
   auto arguments = std::make_shared<CacheArguments>();
   app->add_option("CORPUS", arguments->corpus, "The corpus")->required()->type_name("");
   add_engine(*app, arguments->engine);

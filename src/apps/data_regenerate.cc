@@ -11,7 +11,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kDataRegenerateFooter = R"(
 Prompts are JSONL rows {"id","turns":[text]}, or {"id","conversations":[{"role","content"}]}, of which the
 user's turns count. Each turn is answered with the answers before it in place. A row is answered at one
 temperature of the list, by its id, and with a seed of its own: its answer depends on the row and the options
@@ -172,7 +172,7 @@ void add_options(CLI::App& app, RegenerateArguments& arguments,
 
 Command add_data_regenerate(CLI::App& data) {
   CLI::App* app = data.add_subcommand("regenerate", "Answer prompts with the target");
-  app->footer(kFooter);
+  app->footer(kDataRegenerateFooter);
   auto arguments = std::make_shared<RegenerateArguments>();
   auto temperatures = std::make_shared<std::string>("0,1");
   add_engine(*app, arguments->engine);

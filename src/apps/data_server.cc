@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 
 constexpr auto kBetweenTicks = milliseconds(100);
 constexpr double kFirstWait_s = 0.5, kLongestWait_s = 30;
-constexpr uint64_t kSeedMask = 0x7fffffff;  // what every server takes
+constexpr uint64_t kServerSeedMask = 0x7fffffff;  // what every server takes
 
 struct Slot {
   std::unique_ptr<HttpConnection> connection;
@@ -112,7 +112,7 @@ class ServerAnswers {
     slot.prompt = job_.next();
     if (!slot.prompt) return;
     slot.row = job_.start(*slot.prompt);
-    slot.row.seed &= kSeedMask;
+    slot.row.seed &= kServerSeedMask;
     slot.turn = 0;
     ++open_;
     next_turn(slot);

@@ -15,7 +15,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kDataStatsFooter = R"(
 Rows with token ids are taken as they are; others (DeepSpec's, or from a server) are rendered with the
 target's chat template, and the assistant's turns are trained on. Rows are cut and left out as training does.
 --write-vocab FILE has the N most frequent tokens that are trained on, of equally frequent ones the smaller
@@ -123,7 +123,7 @@ void add_options(CLI::App& app, StatsArguments& arguments) {
 
 Command add_data_stats(CLI::App& data) {
   CLI::App* app = data.add_subcommand("stats", "Lengths, token frequencies, draft vocabulary");
-  app->footer(kFooter);
+  app->footer(kDataStatsFooter);
   auto arguments = std::make_shared<StatsArguments>();
   add_options(*app, *arguments);
   return {app, [arguments]() -> int {

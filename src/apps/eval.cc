@@ -15,7 +15,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kEvalFooter = R"(
 Data files are prompt files as of `dspark run --prompts`; of a row the first turn is sent, as a lone user
 message in the model's chat template. Two measurements: acceptance and confidence with every draft verified
 (--planner chooses another way, and then confidences are not scored), and tokens a second with and without
@@ -190,7 +190,7 @@ void add_options(CLI::App& app, EvalArguments& arguments) {
 
 Command add_eval(CLI::App& program) {
   CLI::App* app = program.add_subcommand("eval", "Measure what a drafter is worth");
-  app->footer(kFooter);
+  app->footer(kEvalFooter);
   auto arguments = std::make_shared<EvalArguments>();
   arguments->sampling.seed = 980406;
   add_engine(*app, arguments->engine);

@@ -11,7 +11,7 @@ namespace {
 
 using Optional = std::optional<double>;
 
-constexpr size_t kMostColumns = 15;  // positions in a line of the terminal
+constexpr size_t kMostPositions = 15;  // positions in a line of the terminal
 
 template <class Rate>  // rate(k), k from 0
 Json by_position(int slots, Rate rate) {
@@ -30,7 +30,7 @@ size_t name_width(const EvalResult& result) {
 template <class Rate>  // rate(acceptance, k)
 std::string position_table(const EvalResult& result, int slots, const char* title, Rate rate) {
   const size_t width = name_width(result);
-  const int shown = std::min(slots, static_cast<int>(kMostColumns));
+  const int shown = std::min(slots, static_cast<int>(kMostPositions));
   std::string text = fmt::format("\n{}\n{:{}}", title, "", width);
   for (int k = 0; k < shown; ++k) text += fmt::format(" {:>5}", fmt::format("@{}", k));
   text += '\n';

@@ -14,7 +14,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kInfoFooter = R"(
 FILE is a GGUF file, a .safetensors file, a Hugging Face directory, or an installed model's name; a
 model or a drafter.
 
@@ -127,7 +127,7 @@ int info(const std::string& given) {
 
 Command add_info(CLI::App& program) {
   CLI::App* app = program.add_subcommand("info", "Describe a model file or directory");
-  app->footer(kFooter);
+  app->footer(kInfoFooter);
   auto file = std::make_shared<std::string>();
   app->add_option("FILE", *file, "What to describe")
       ->required()

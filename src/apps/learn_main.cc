@@ -14,7 +14,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kLearnMainFooter = R"(
 The folder gets recipe.toml, metrics.jsonl, timing.jsonl, events/ for TensorBoard, report.html with the
 curves, state.safetensors and drafter.gguf (docs/training.md). Stopped or
 killed, the same command goes on from the last checkpoint. Several processes: any launcher that sets RANK,
@@ -64,7 +64,7 @@ Status train(const Arguments& arguments) {
 
 int run(int argc, char** argv) {
   CLI::App app{"Train a drafter", "dspark train"};
-  app.footer(kFooter);
+  app.footer(kLearnMainFooter);
   Arguments a;
   app.add_option("RECIPE", a.recipe, "A TOML file")->check(CLI::ExistingFile);
   app.add_option("--out", a.out, "The run's folder")->type_name("DIR");

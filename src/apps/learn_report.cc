@@ -12,7 +12,7 @@ namespace {
 
 using Points = std::vector<std::pair<double, double>>;
 
-constexpr size_t kMostBytes = size_t{256} << 20;
+constexpr size_t kMostMetricBytes = size_t{256} << 20;
 
 struct Rows {
   std::vector<nlohmann::json> trained, held_back;
@@ -24,15 +24,6 @@ Points curve(const std::vector<nlohmann::json>& rows, const std::string& key) {
     if (row.contains(key) && row[key].is_number())
       points.emplace_back(row["step"].get<double>(), row[key].get<double>());
   return points;
-}
-
-// A round distance of marks for about five of them.
-double mark_step(double span) {
-  const double rough = std::max(span, 1e-9) / 5,
-               power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double m : {1.0, 2.0, 5.0})
-    if (rough <= m * power) return m * power;
-  return 10 * power;
 }
 
 std::string plot(const std::string& title, const std::string& y, std::vector<PlotLine> lines) {
@@ -78,7 +69,7 @@ std::string by_slot(const Rows& rows, const std::string& title, const std::strin
 }  // namespace
 
 Status write_learn_report(const std::filesystem::path& folder) {
-  DSPARK_TRY(const std::string text, read_file(folder / "metrics.jsonl", kMostBytes));
+  DSPARK_TRY(const std::string text, read_file(folder / "metrics.jsonl", kMostMetricBytes));
   DSPARK_TRY(const std::string recipe, read_file(folder / "recipe.toml", size_t{1} << 20));
   Rows rows;
   std::istringstream lines(text);

@@ -66,7 +66,7 @@ int run_program(int argc, char** argv) {
   std::vector<Command> commands = {
       add_run(program),       add_bench(program),   add_eval(program),    add_tokenize(program),
       add_render(program),    add_score(program),   add_convert(program), add_info(program),
-      add_calibrate(program), add_profile(program), add_serve(program), add_simulate(program)};
+      add_calibrate(program), add_profile(program), add_serve(program),   add_simulate(program)};
   for (Command& command : add_data(program)) commands.push_back(std::move(command));
   program.add_subcommand("train", "Train a drafter, from a recipe (dspark-learn)");
   for (const Command& command : commands) {

@@ -42,10 +42,10 @@ Result<double> number_of(std::string_view text, const std::string& place) {
   return value;
 }
 
-using Row = std::vector<std::optional<double>>;
+using Cells = std::vector<std::optional<double>>;
 
 Status read_fields(std::string_view line, const std::vector<size_t>& order,
-                   const std::string& place, Row& row) {
+                   const std::string& place, Cells& row) {
   const auto fields = fields_of(line);
   if (fields.size() != order.size())
     return fail("{}: {} values, expected {} as in the line of names", place, fields.size(),
@@ -58,7 +58,7 @@ Status read_fields(std::string_view line, const std::vector<size_t>& order,
 }
 
 Status read_json(std::string_view line, const std::vector<std::string>& columns,
-                 const std::string& place, Row& row) {
+                 const std::string& place, Cells& row) {
   DSPARK_TRY(const Json object, parse_object(line, place));
   for (const auto& [key, value] : object.items()) {
     DSPARK_TRY(const size_t column, column_of(key, columns, place));
@@ -92,7 +92,7 @@ Result<NumberTable> parse_number_table(std::string_view text, const std::string&
       }
       return {};
     }
-    Row row(columns.size());
+    Cells row(columns.size());
     DSPARK_RETURN_IF_ERROR(json ? read_json(line, columns, place, row)
                                 : read_fields(line, *order, place, row));
     for (size_t c = 0; c < row.size(); ++c)

@@ -5,10 +5,10 @@
 namespace dspark::apps {
 namespace {
 
-constexpr size_t kMostBytes = size_t{4} << 30;
+constexpr size_t kMostOutcomeBytes = size_t{4} << 30;
 constexpr int kMostSlots = 1024;
 
-Json calibration_json(const verify::ModeCalibration* calibration) {
+Json parameters_json(const verify::ModeCalibration* calibration) {
   if (calibration == nullptr) return nullptr;
   return {{"temperatures", calibration->calibration.temperatures},
           {"offsets", calibration->calibration.offsets}};
@@ -102,14 +102,14 @@ std::string OutcomeLog::text(const engine::Info& info, double temperature,
                          {"slots", info.draft_slots},
                          {"verify", greedy ? "greedy" : info.verify},
                          {"temperature", temperature},
-                         {"calibration", calibration_json(calibration)}}}};
+                         {"calibration", parameters_json(calibration)}}}};
   std::string text = to_line(header) + "\n";
   for (const auto& [place, line] : lines_) text += line + "\n";
   return text;
 }
 
 Result<Outcomes> read_outcomes(const std::filesystem::path& file) {
-  DSPARK_TRY(const std::string text, read_file(file, kMostBytes));
+  DSPARK_TRY(const std::string text, read_file(file, kMostOutcomeBytes));
   std::optional<Header> header;
   std::vector<AnswerLine> answers;
   verify::AcceptanceMetrics shares;

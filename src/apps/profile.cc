@@ -16,7 +16,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kProfileFooter = R"(
 Times steps of 1 to 64 rows, and with --drafter (or the model's own, where one is installed) drafts for 1 to 64
 requests, in turns. `dspark run` and the other commands then plan with these times from the first
 step on, as long as machine, threads, model, drafter and program are the same; without a profile they begin with
@@ -27,7 +27,7 @@ Examples:
   dspark profile model.gguf --drafter drafter.gguf --threads 2 --json costs.json
 )";
 
-constexpr int kRounds = 3;
+constexpr int kProfileRounds = 3;
 constexpr int kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64};
 constexpr int kRequests[] = {1, 2, 4, 8, 16, 32, 64};
 constexpr int kMostRequests = 64;
@@ -47,7 +47,7 @@ Result<Measured> measure(engine::Engine& engine) {
   const InterruptFlag interrupt(SecondSignal::kEndsProgram);
   // Look-up takes no time worth a curve, and finds nothing in random prompts.
   const int slots = engine.info().drafter == "ngram" ? 0 : engine.info().draft_slots;
-  const size_t all = kRounds * (std::size(kRows) + (slots > 0 ? std::size(kRequests) : 0));
+  const size_t all = kProfileRounds * (std::size(kRows) + (slots > 0 ? std::size(kRequests) : 0));
   Progress progress("profile", "measurements");
   size_t done = 0;
   const auto time = [&](int requests, int drafts, StepTimes& times) -> Status {
@@ -56,7 +56,7 @@ Result<Measured> measure(engine::Engine& engine) {
     progress.update(static_cast<double>(++done), static_cast<double>(all));
     return {};
   };
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kProfileRounds; ++round) {
     for (const int rows : kRows) DSPARK_RETURN_IF_ERROR(time(rows, 0, measured.plain[rows]));
     if (slots == 0) continue;
     for (const int requests : kRequests)
@@ -117,7 +117,7 @@ Status profile(ProfileArguments arguments) {
 Command add_profile(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("profile", "Measure what rows and drafts cost, for planners");
-  app->footer(kFooter);
+  app->footer(kProfileFooter);
   auto arguments = std::make_shared<ProfileArguments>();
   add_engine(*app, arguments->engine);
   add_memory(*app, arguments->engine);

@@ -17,7 +17,7 @@ namespace {
 // A line is {"xxh3":"0123456789abcdef","record":{...}}: the hash of the record's text.
 constexpr std::string_view kBegin = "{\"xxh3\":\"", kMiddle = "\",\"record\":", kEnd = "}";
 constexpr size_t kHashDigits = 16;
-constexpr size_t kMostBytes = size_t{8} << 30;
+constexpr size_t kMostRecordingBytes = size_t{8} << 30;
 
 std::string line_of(const Json& record) {
   const std::string text = to_line(record);
@@ -55,7 +55,7 @@ Result<std::unique_ptr<Recordings>> Recordings::open(const std::filesystem::path
 }
 
 Status Recordings::load(const Json& settings) {
-  DSPARK_TRY(const std::string text, read_file(path_, kMostBytes));
+  DSPARK_TRY(const std::string text, read_file(path_, kMostRecordingBytes));
   const size_t end = text.rfind('\n') + 1;  // 0: no line was finished
   const size_t begun = std::min(text.size(), kBegin.size());
   if (text.substr(0, begun) != kBegin.substr(0, begun))

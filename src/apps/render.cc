@@ -13,7 +13,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kRenderFooter = R"(
 Every key of the object is a variable of the template: "tools" and others may be given as well.
 
 Example:
@@ -42,7 +42,7 @@ int render(const std::string& model) {
 Command add_render(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("render", "Messages through the chat template (JSONL on stdin)");
-  app->footer(kFooter);
+  app->footer(kRenderFooter);
   auto model = std::make_shared<std::string>();
   add_model(*app, *model);
   return {app, [model] {

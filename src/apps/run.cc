@@ -15,7 +15,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kRunFooter = R"(
 Without --prompt or --prompts: a chat where standard input is a terminal, else the prompt is read from it.
 Text is one user message, rendered by the model's chat template. With --raw it is sent as it is: the
 spelling of a control token is plain text, and the begin-of-text token is added if the model wants it.
@@ -174,7 +174,7 @@ std::vector<std::pair<int32_t, float>> parse_biases(const std::vector<std::strin
 
 Command add_run(CLI::App& program) {
   CLI::App* app = program.add_subcommand("run", "Answer a prompt, a file of prompts, or chat");
-  app->footer(kFooter);
+  app->footer(kRunFooter);
   auto run = std::make_shared<RunArguments>();
   auto biases = std::make_shared<std::vector<std::string>>();
   add_engine(*app, run->engine);

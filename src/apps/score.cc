@@ -12,7 +12,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kScoreFooter = R"(
 Output: {"nll": mean of -log p(ids[t] | ids[<t]) over t >= 1, "top": [[id, logit] x 20 at the last id]}.
 
 Example:
@@ -35,7 +35,7 @@ int score(const EngineArguments& arguments) {
 Command add_score(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("score", "How likely ids are, and what comes next (JSONL on stdin)");
-  app->footer(kFooter);
+  app->footer(kScoreFooter);
   auto arguments = std::make_shared<EngineArguments>();
   add_engine(*app, *arguments);
   return {app, [arguments] {

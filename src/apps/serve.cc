@@ -19,7 +19,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kServeFooter = R"(
 Routes: /v1/models, /v1/completions, /v1/chat/completions (streams, too), /tokenize, /detokenize, /apply-template,
 /health (503 until the model is loaded), /metrics (Prometheus), /v1/dspark/state. docs/server.md has what each
 takes. Keys come from --api-key-file, a line each, or from DSPARK_API_KEYS, separated by commas; without any
@@ -110,7 +110,7 @@ Status serve_model(ServeArguments arguments) {
 Command add_serve(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("serve", "Serve the model over HTTP, as OpenAI's API does");
-  app->footer(kFooter);
+  app->footer(kServeFooter);
   auto arguments = std::make_shared<ServeArguments>();
   serve::ServerOptions& server = arguments->server;
   add_engine(*app, arguments->engine);

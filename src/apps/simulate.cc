@@ -13,7 +13,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kSimulateFooter = R"(
 Runs the planners of `dspark run` and `dspark serve` for a fleet that need not exist: what becomes of drafts comes
 from a recording (`dspark eval --record`) or from acceptances, what steps cost from a table. Nothing is measured:
 times are the table's, and contexts cost nothing.
@@ -209,7 +209,7 @@ std::string conflict(const CLI::App& app, const SimulateArguments& arguments) {
 Command add_simulate(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("simulate", "Planners over recorded outcomes and a table of costs");
-  app->footer(kFooter);
+  app->footer(kSimulateFooter);
   auto arguments = std::make_shared<SimulateArguments>();
   add_input(*app, *arguments);
   add_load(*app, *arguments);

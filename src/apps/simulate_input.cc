@@ -11,7 +11,7 @@ namespace dspark::apps {
 namespace {
 
 using Points = std::vector<verify::CostCurve::Point>;
-constexpr size_t kMostBytes = size_t{64} << 20;
+constexpr size_t kMostTableBytes = size_t{64} << 20;
 constexpr int kMostCount = 1 << 24;  // rows of a table, tokens of a request
 constexpr int kDefaultTokens = 256;
 constexpr size_t kUsualSlots = 7;  // where one acceptance is given for all
@@ -164,7 +164,7 @@ Result<std::vector<SimulatedLoad>> loads_of(const SimulateArguments& arguments) 
 }  // namespace
 
 Result<verify::CostPoints> read_cost_points(const std::string& file, double draft_share) {
-  DSPARK_TRY(const std::string text, read_file(file, kMostBytes));
+  DSPARK_TRY(const std::string text, read_file(file, kMostTableBytes));
   const Json json = Json::parse(text, nullptr, false);
   auto points = json.is_object() ? costs_of_json(json, file) : costs_of_table(text, file);
   if (!points || draft_share < 0) return points;
@@ -176,7 +176,7 @@ Result<verify::CostPoints> read_cost_points(const std::string& file, double draf
 
 Result<std::vector<simulate::Arrival>> read_trace(const std::string& file,
                                                   const SimulateArguments& arguments) {
-  DSPARK_TRY(const std::string text, read_file(file, kMostBytes));
+  DSPARK_TRY(const std::string text, read_file(file, kMostTableBytes));
   DSPARK_TRY(const NumberTable table,
              parse_number_table(text, file, {"at_ms", "prompt_tokens", "tokens"}));
   std::vector<simulate::Arrival> arrivals;

@@ -12,14 +12,6 @@ namespace {
 
 using simulate::Figures;
 
-// A distance of marks that gives about six up to `most`.
-double mark_step(double most) {
-  const double power = std::pow(10, std::floor(std::log10(std::max(most, 1e-9) / 6)));
-  for (const double factor : {1.0, 2.0, 5.0})
-    if (most <= 8 * factor * power) return factor * power;
-  return 10 * power;
-}
-
 // Axes from 0 to a little above the largest value.
 void fit(double& high, double& step, double most) {
   step = mark_step(most);

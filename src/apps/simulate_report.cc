@@ -11,7 +11,7 @@ using simulate::Figures;
 constexpr const char* kOthers = "others";
 
 // The value below which a share of them lies, by nearest rank; nothing of nothing.
-std::optional<double> percentile(std::vector<double> values, double share) {
+std::optional<double> quantile(std::vector<double> values, double share) {
   if (values.empty()) return {};
   const auto rank = static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5);
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(rank),
@@ -22,7 +22,7 @@ std::optional<double> percentile(std::vector<double> values, double share) {
 Json percentiles(const std::vector<double>& values) {
   Json json = Json::object();
   for (const int percent : {10, 50, 90, 99}) {
-    const auto value = percentile(values, percent / 100.0);
+    const auto value = quantile(values, percent / 100.0);
     json[fmt::format("p{}", percent)] = value ? Json(*value) : Json(nullptr);
   }
   return json;
@@ -160,7 +160,7 @@ std::string simulation_table(const Simulation& simulation) {
   text += matrix(simulation, "of them wasted", 2, wasted);
   if (!simulation.closed())
     text += matrix(simulation, "ms to the first token, median", 0,
-                   [](const Figures& f) { return percentile(f.first_token_ms, 0.5).value_or(0); });
+                   [](const Figures& f) { return quantile(f.first_token_ms, 0.5).value_or(0); });
   return text + gain_table(simulation, gains(simulation));
 }
 

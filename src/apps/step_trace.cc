@@ -10,8 +10,8 @@
 namespace dspark::apps {
 namespace {
 
-constexpr int kSteps = 1, kRequests = 2;       // "processes" of the viewer
-constexpr int kStepTrack = 1, kPartTrack = 2;  // of kSteps
+constexpr int kStepTracks = 1, kRequestTracks = 2;  // "processes" of the viewer
+constexpr int kStepTrack = 1, kPartTrack = 2;       // of kStepTracks
 constexpr size_t kBufferBytes = size_t{1} << 16;
 
 std::string span_of(int process, int track, std::string_view name, double start_us, double dur_us,
@@ -22,8 +22,8 @@ std::string span_of(int process, int track, std::string_view name, double start_
 }
 
 std::string counter_of(std::string_view name, double at_us, std::string_view args) {
-  return fmt::format(R"({{"ph":"C","pid":{},"name":"{}","ts":{:.3f},"args":{{{}}}}})", kSteps, name,
-                     at_us, args);
+  return fmt::format(R"({{"ph":"C","pid":{},"name":"{}","ts":{:.3f},"args":{{{}}}}})", kStepTracks,
+                     name, at_us, args);
 }
 
 std::string step_args(const engine::StepStats& step) {
@@ -43,10 +43,10 @@ std::string step_args(const engine::StepStats& step) {
 
 StepTrace::StepTrace(AtomicFile file) : file_(std::move(file)) {
   buffer_ = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
-  name_track(kSteps, 0, "process_name", "steps");
-  name_track(kSteps, kStepTrack, "thread_name", "steps");
-  name_track(kSteps, kPartTrack, "thread_name", "parts");
-  name_track(kRequests, 0, "process_name", "requests");
+  name_track(kStepTracks, 0, "process_name", "steps");
+  name_track(kStepTracks, kStepTrack, "thread_name", "steps");
+  name_track(kStepTracks, kPartTrack, "thread_name", "parts");
+  name_track(kRequestTracks, 0, "process_name", "requests");
 }
 
 Result<std::unique_ptr<StepTrace>> StepTrace::create(const std::string& file) {
@@ -75,13 +75,13 @@ void StepTrace::name_track(int process, int track, std::string_view kind, std::s
 void StepTrace::step(const engine::StepStats& step) {
   if (paused_ || finished_ || !failed_.ok()) return;
   const double end_us = now_us(), start_us = std::max(0.0, end_us - step.ms * 1e3);
-  add(span_of(kSteps, kStepTrack, "step", start_us, end_us - start_us, step_args(step)));
+  add(span_of(kStepTracks, kStepTrack, "step", start_us, end_us - start_us, step_args(step)));
   // The parts in the order in which they come, one directly behind the other.
   double at_us = start_us;
   const auto part = [&](const char* name, double ms) {
     if (ms <= 0) return;
     const double dur_us = std::min(ms * 1e3, end_us - at_us);
-    add(span_of(kSteps, kStepTrack, name, at_us, dur_us, {}));
+    add(span_of(kStepTracks, kStepTrack, name, at_us, dur_us, {}));
     at_us += dur_us;
   };
   part("draft", step.draft_ms - step.absorb_ms);
@@ -106,10 +106,10 @@ void StepTrace::add_requests(const engine::StepStats& step, double start_us, dou
     lanes_[at].end_us = end_us;
     const int track = static_cast<int>(at) + 1;
     if (request.prompt_rows > 0)
-      add(span_of(kRequests, track, "prompt", start_us, end_us - start_us,
+      add(span_of(kRequestTracks, track, "prompt", start_us, end_us - start_us,
                   fmt::format(R"("rows":{})", request.prompt_rows)));
     else if (request.decoded)
-      add(span_of(kRequests, track, "cycle", start_us, end_us - start_us,
+      add(span_of(kRequestTracks, track, "cycle", start_us, end_us - start_us,
                   fmt::format(R"("drafted":{},"verified":{},"accepted":{},"expected":{:.4f})",
                               request.drafted, request.verified, request.accepted,
                               request.expected_accepted)));
@@ -137,7 +137,7 @@ size_t StepTrace::lane_of(engine::RequestId id, double start_us) {
 
 void StepTrace::end_lane(size_t at) {
   Lane& lane = lanes_[at];
-  add(span_of(kRequests, static_cast<int>(at) + 1, fmt::format("request {}", lane.id),
+  add(span_of(kRequestTracks, static_cast<int>(at) + 1, fmt::format("request {}", lane.id),
               lane.start_us, lane.end_us - lane.start_us, {}));
   lane.id = 0;
 }
@@ -158,7 +158,7 @@ void StepTrace::begin_part(std::string name) {
 
 void StepTrace::end_part(double at_us) {
   if (part_.empty()) return;
-  add(span_of(kSteps, kPartTrack, part_, part_start_us_, at_us - part_start_us_, {}));
+  add(span_of(kStepTracks, kPartTrack, part_, part_start_us_, at_us - part_start_us_, {}));
   part_.clear();
 }
 

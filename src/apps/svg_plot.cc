@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace dspark::apps {
@@ -116,6 +117,14 @@ class Drawing {
 };
 
 }  // namespace
+
+double mark_step(double span) {
+  const double rough = std::max(span, 1e-9) / 5;
+  const double power = std::pow(10, std::floor(std::log10(rough)));
+  for (const double factor : {1.0, 2.0, 5.0})
+    if (rough <= factor * power) return factor * power;
+  return 10 * power;
+}
 
 std::string svg_of(const Plot& plot) { return Drawing(plot).draw(); }
 

@@ -12,7 +12,7 @@
 namespace dspark::apps {
 namespace {
 
-constexpr const char* kFooter = R"(
+constexpr const char* kTokenizeFooter = R"(
 Nothing is added before or after the text.
 
 Examples:
@@ -36,7 +36,7 @@ int tokenize(const std::string& model, bool special) {
 
 Command add_tokenize(CLI::App& program) {
   CLI::App* app = program.add_subcommand("tokenize", "Texts to token ids (JSONL on stdin)");
-  app->footer(kFooter);
+  app->footer(kTokenizeFooter);
   auto model = std::make_shared<std::string>();
   auto special = std::make_shared<bool>(false);
   add_model(*app, *model);
