@@ -1,6 +1,7 @@
 #include "simulate/fleet.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 
@@ -104,19 +105,35 @@ Figures run_at_price(const Setup& setup, const Policy& policy, const ClosedLoop&
   return figures;
 }
 
-}  // namespace
-
-Figures run_closed(const Setup& setup, const Policy& policy, const ClosedLoop& loop) {
-  CHECK(loop.concurrency >= 1, "{} requests", loop.concurrency);
+// At the price that is the run's own speed.
+Figures run_priced(const Setup& setup, const Policy& policy, const ClosedLoop& loop) {
   double price = 0;  // of a rank
   Figures figures = run_at_price(setup, policy, loop, price);
-  for (int run = 1; policy.priced && run < kPriceRuns; ++run) {
+  for (int run = 1; run < kPriceRuns; ++run) {
     const double speed = static_cast<double>(figures.tokens) / figures.ms / setup.ranks;
     if (std::abs(speed - price) <= kPriceClose * speed) break;
     price = speed;
     figures = run_at_price(setup, policy, loop, price);
   }
   return figures;
+}
+
+}  // namespace
+
+Figures run_closed(const Setup& setup, const Policy& policy, const ClosedLoop& loop) {
+  CHECK(loop.concurrency >= 1, "{} requests", loop.concurrency);
+  if (!policy.priced) return run_at_price(setup, policy, loop, 0);
+  Figures best = run_priced(setup, policy, loop);
+  if (policy.oracle) return best;
+  // Whether it is better that requests rest, that all draft or that none does, it knows, too.
+  Policy all = policy, none = policy;
+  all.paced = none.paced = none.priced = false;
+  all.priced = true;
+  none.planner.kind = verify::PlannerKind::kOff;
+  for (const Figures& other :
+       std::array{run_priced(setup, all, loop), run_at_price(setup, none, loop, 0)})
+    if (other.total_tok_per_s() > best.total_tok_per_s()) best = other;
+  return best;
 }
 
 Figures run_open(const Setup& setup, const Policy& policy, std::span<const Arrival> arrivals,

@@ -14,7 +14,8 @@ struct Policy {
   bool paced =
       false;  // auto, ideal: requests that do not gain rest from drafting, as in the engine
   // ideal, oracle: a step takes what is worth its time, by the speed that this policy itself has in
-  // the long run. Of expected tokens no other choice of rows gives more in the end.
+  // the long run; of expected tokens no other choice of rows gives more in the end. And ideal is
+  // the best of itself with all requests drafting, with rests, and with none.
   bool priced = false;
   bool oracle = false;  // knows what will be accepted, before it drafts
   // Verify lengths come of a budget for all requests together, on which ranks can agree.

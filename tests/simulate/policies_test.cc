@@ -38,6 +38,7 @@ TEST(Policies, WhereEveryRowCostsAStepNothingIsVerified) {
   EXPECT_NEAR(speed(without, "auto", 4), off, 1e-6 * off);
   EXPECT_NEAR(without.closed("auto", 4).budget(), 0, 1e-9);
   EXPECT_LT(speed(without, "fixed:5", 4), 0.6 * off);
+  EXPECT_GE(speed(with, "ideal", 4), 0.999 * off);
   // Drafts that cost 15 % of a step: requests must rest from them.
   EXPECT_GT(speed(with, "auto", 4), 0.97 * off);
   EXPECT_LT(speed(with, "global", 4), 0.9 * off);
