@@ -51,8 +51,8 @@ typedef enum dspark_code {
 /* DSPARK_ABI_VERSION of the library; a program should find its own. */
 DSPARK_API uint32_t dspark_abi_version(void);
 DSPARK_API const char* dspark_version(void); /* "0.1.0" */
-/* What the last failure of a call on this thread was; empty before any. Until the thread's next
- * call. */
+/* What the last failure of a call on this thread was; empty before any. Lives until the next one.
+ */
 DSPARK_API const char* dspark_last_error(void);
 /* Frees the arrays and texts that functions give. NULL is fine. */
 DSPARK_API void dspark_free(void* pointer);

@@ -152,6 +152,11 @@ def _on_finished(user, result):
     _running.pop(user)._end(result.contents)
 
 
+def _close(pointer: ctypes.c_void_p) -> None:
+    if library.dspark_close(pointer) != 0:  # the last reference went on the engine's own thread
+        threading.Thread(target=library.dspark_close, args=(pointer,)).start()
+
+
 class Engine:
     """A loaded model. Its methods may be called from any thread; close() ends it, as `with` does.
 
@@ -172,7 +177,7 @@ class Engine:
         pointer = ctypes.c_void_p()
         check(library.dspark_open(options, pointer))
         self._pointer: Optional[ctypes.c_void_p] = pointer
-        self._close = weakref.finalize(self, library.dspark_close, pointer)
+        self._close = weakref.finalize(self, _close, pointer)
 
     def close(self) -> None:
         """Cancels what runs and frees the model."""

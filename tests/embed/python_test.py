@@ -105,6 +105,19 @@ class PythonTest(HostTest):
         with self.assertRaisesRegex(ValueError, "closed"):
             engine.generate("hello")
 
+    def test_an_engine_that_nobody_holds_goes(self):
+        def threads():
+            return len(os.listdir("/proc/self/task"))
+
+        before = threads()
+        ids = dspark.Engine(self.model, threads=1).submit("hello", max_tokens=5).result(60).ids
+        self.assertEqual(dspark.Engine(self.model, threads=1).generate("hello", max_tokens=5).ids, ids)
+        dspark.Engine(self.model, threads=1).submit("hello", max_tokens=5)  # ends on the engine's own thread
+        deadline = time.monotonic() + 60
+        while threads() > before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual(threads(), before)
+
     def test_what_it_is(self):
         self.assertEqual(self.engine.info["draft_slots"], 7)
         self.assertEqual(self.engine.info["threads"], 2)
