@@ -28,7 +28,7 @@ Examples:
 )";
 
 constexpr int kProfileRounds = 3;
-constexpr int kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64};
+constexpr int kRows[] = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64};
 constexpr int kRequests[] = {1, 2, 4, 8, 16, 32, 64};
 constexpr int kMostRequests = 64;
 

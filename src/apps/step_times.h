@@ -7,14 +7,17 @@
 
 namespace dspark::apps {
 
-// Tokens of the prompts and of the answers: contexts stay below 128.
-inline constexpr int kTimedPrompt = 32, kTimedTokens = 64;
+// Tokens of the prompts; of the answers, and of those of many requests together, whose steps are
+// long. Contexts stay below 128.
+inline constexpr int kTimedPrompt = 16, kTimedTokens = 64, kTimedTokensOfMany = 24;
 
 struct StepTimes {  // milliseconds, by step
   std::vector<double> step, draft, plan, forward, verify;
 };
 
-// Adds the steps in which `requests` greedy requests decode together, each with `slots` drafts.
-Status time_steps(engine::Engine& engine, int requests, int slots, StepTimes& times);
+// Adds the steps in which `requests` requests, greedy unless told otherwise, decode together, each
+// with `slots` drafts.
+Status time_steps(engine::Engine& engine, int requests, int slots, StepTimes& times,
+                  const sample::Params& sampling = {});
 
 }  // namespace dspark::apps
