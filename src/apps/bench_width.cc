@@ -35,7 +35,7 @@ Result<BenchResult> bench_width(engine::Engine& engine, const std::vector<int>& 
     result.rows.push_back({{"suite", "width"},
                            {"case", "step"},
                            {"rows", rows},
-                           {"context", kTimedPrompt + kTimedTokens},
+                           {"context", kTimedPrompt + timed_tokens(rows)},
                            {"step_ms", step_ms},
                            {"matrices_ms", matrices_ms},
                            {"step_per_matrices", step_ms / matrices_ms},

@@ -6,10 +6,8 @@ namespace dspark::apps {
 
 Status time_steps(engine::Engine& engine, int requests, int slots, StepTimes& times,
                   const sample::Params& sampling) {
-  constexpr int kMany = 16;
-  const int tokens = requests < kMany ? kTimedTokens : kTimedTokensOfMany;
   for (int i = 0; i < requests; ++i) {
-    engine::Request request = bench_request(engine.info(), kTimedPrompt, tokens, i);
+    engine::Request request = bench_request(engine.info(), kTimedPrompt, timed_tokens(requests), i);
     request.draft_max = slots;
     request.sampling = sampling;
     DSPARK_TRY([[maybe_unused]] const auto id, engine.submit(std::move(request), {}));

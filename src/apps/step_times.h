@@ -7,9 +7,9 @@
 
 namespace dspark::apps {
 
-// Tokens of the prompts; of the answers, and of those of many requests together, whose steps are
-// long. Contexts stay below 128.
-inline constexpr int kTimedPrompt = 16, kTimedTokens = 64, kTimedTokensOfMany = 24;
+// Tokens of the prompts, and of the answers: fewer where steps are long. Contexts stay below 128.
+inline constexpr int kTimedPrompt = 16;
+inline int timed_tokens(int requests) { return requests < 16 ? 64 : 24; }
 
 struct StepTimes {  // milliseconds, by step
   std::vector<double> step, draft, plan, forward, verify;
