@@ -44,7 +44,6 @@ void Worker::count(int64_t prompt_tokens, const engine::Completion& done) {
   counted_.cancelled += done.finish == engine::Finish::kCancelled;
   counted_.prompt_tokens += prompt_tokens;
   counted_.cached_tokens += done.cached_rows;
-  counted_.tokens += static_cast<int64_t>(done.ids.size());
   counted_.cycles += static_cast<int64_t>(done.cycles.size());
   counted_.preemptions += done.preemptions;
 }
@@ -54,7 +53,10 @@ void Worker::start(Command command) {
   const auto prompt_tokens = static_cast<int64_t>(command.request.prompt_ids.size());
   auto listener = std::make_shared<Listener>(std::move(command.listener));
   engine::Callbacks callbacks;
-  callbacks.on_delta = [listener](const engine::Delta& delta) { listener->on_delta(delta); };
+  callbacks.on_delta = [this, listener](const engine::Delta& delta) {
+    counted_.tokens += static_cast<int64_t>(delta.ids.size());
+    listener->on_delta(delta);
+  };
   callbacks.on_finished = [this, ticket, prompt_tokens, listener](const engine::Completion& done) {
     ids_.erase(ticket);
     count(prompt_tokens, done);
