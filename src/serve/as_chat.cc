@@ -56,6 +56,17 @@ class ChatBody {
     return text;
   }
 
+  // A responses' text.format: a schema lies in it, where a chat has it one level deeper.
+  void format(Json format) {
+    names_["response_format"] = "text.format";
+    const Json type = format.is_object() ? format.value("type", Json()) : Json();
+    if (type == "json_schema") {
+      format.erase("type");
+      format = {{"type", type}, {"json_schema", std::move(format)}};
+    }
+    chat["response_format"] = std::move(format);
+  }
+
   void add(const std::string& role, const std::string& text) {
     chat["messages"].push_back({{"role", role}, {"content", text}});
   }
@@ -121,8 +132,8 @@ std::variant<Job, ApiError> parse_responses(const Json& body, const ModelFacts& 
   if (const Json* text = fields.take("text")) {
     if (!text->is_object())
       fields.fault("text", "expected an object");
-    else if (text->contains("format") && (*text)["format"] != Json{{"type", "text"}})
-      fields.fault("text.format", "only {\"type\": \"text\"} is supported");
+    else if (text->contains("format"))
+      to.format((*text)["format"]);
   }
   for (const char* name : {"previous_response_id", "conversation", "prompt"})
     if (fields.take(name)) fields.fault(name, "not supported: nothing is stored here");
@@ -142,7 +153,7 @@ std::variant<Job, ApiError> parse_responses(const Json& body, const ModelFacts& 
     repeat("temperature", 1.0);
     repeat("top_p", 1.0);
     repeat("user", {});
-    job->repeated["text"] = {{"format", {{"type", "text"}}}};
+    repeat("text", {{"format", {{"type", "text"}}}});
   }
   return parsed;
 }
