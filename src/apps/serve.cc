@@ -11,6 +11,7 @@
 
 #include "apps/arguments.h"
 #include "apps/command.h"
+#include "apps/config_file.h"
 #include "apps/content_hash.h"
 #include "apps/run_session.h"
 #include "apps/step_trace.h"
@@ -20,8 +21,9 @@ namespace dspark::apps {
 namespace {
 
 constexpr const char* kServeFooter = R"(
-Routes: /v1/models, /v1/completions, /v1/chat/completions (streams, too), /tokenize, /detokenize, /apply-template,
-/health (503 until the model is loaded), /metrics (Prometheus), /v1/dspark/state. docs/server.md has what each
+Routes: / (a page to chat with), /v1/models, /v1/completions, /v1/chat/completions, /v1/responses, /v1/messages (streams,
+too), /tokenize, /detokenize, /apply-template, /health (503 until the model is loaded), /metrics (Prometheus),
+/v1/dspark/state. docs/server.md has what each
 takes. Keys come from --api-key-file, a line each, or from DSPARK_API_KEYS, separated by commas; without any
 everybody may call. SIGTERM or Ctrl-C lets answers under way end first.
 
@@ -37,7 +39,8 @@ struct ServeArguments {
   int slots = 16;
   int64_t prefix_mb = 256, most_body_kb = 4096;
   int drain_s = 30;
-  std::string key_file, trace_file;  // empty: none
+  bool no_request_log = false;
+  std::string key_file, config_file, trace_file;  // empty: none
 };
 
 std::atomic<bool> stopped = false;
@@ -87,6 +90,11 @@ Status serve_model(ServeArguments arguments) {
       if (stopped.exchange(true)) std::_Exit(128 + number);  // the second ends it now
     });
   std::signal(SIGPIPE, SIG_IGN);
+  if (!arguments.no_request_log)
+    arguments.server.log_line = [](const std::string& line) {
+      const std::string text = line + "\n";  // a log that is full or gone stops nothing
+      std::ignore = std::fwrite(text.data(), 1, text.size(), stderr);
+    };
   const Status served = serve::run_server(
       arguments.server,
       [&] {
@@ -127,6 +135,10 @@ Command add_serve(CLI::App& program) {
                   "Calls answered at once; more get 429 (default: 256)")
       ->check(whole_number(1, 1 << 20))
       ->type_name("N");
+  app->add_option("--max-calls-per-key", server.most_calls_per_key,
+                  "Of them with the same API key (default: all)")
+      ->check(whole_number(1, 1 << 20))
+      ->type_name("N");
   app->add_option("--max-body-kb", arguments->most_body_kb, "Largest body in KiB (default: 4096)")
       ->check(whole_number(1, 1 << 20))
       ->type_name("N");
@@ -137,13 +149,22 @@ Command add_serve(CLI::App& program) {
   app->add_option("--model-name", server.model_name,
                   "The model's name for clients (default: its own)");
   app->add_option("--api-key-file", arguments->key_file, "API keys, one a line")->type_name("FILE");
-  app->add_option("--cors", server.cors_origin, "Origin whose pages may call: * or https://HOST");
+  app->add_option("--cors", server.cors_origins,
+                  "Origins whose pages may call: https://HOST, or * for all (default: none)")
+      ->type_name("ORIGIN");
+  app->add_flag("--no-request-log", arguments->no_request_log, "No line a request on stderr");
   app->add_flag("--strict", server.strict, "Unknown fields of a body are errors");
   app->add_option("--drain", arguments->drain_s,
                   "Seconds for answers under way at the end (default: 30)")
       ->check(whole_number(0, 86400))
       ->type_name("S");
-  return {app, [arguments] {
+  app->add_option("--config", arguments->config_file,
+                  "TOML file of these options: port = 8000; the command line has precedence")
+      ->type_name("FILE");
+  return {app, [app, arguments] {
+            if (!arguments->config_file.empty())
+              if (const Status read = read_config(*app, arguments->config_file); !read)
+                return report(kUsage, read.message());
             const Status done = serve_model(*arguments);
             return done ? kSuccess : report(kFailure, done.message());
           }};

@@ -2,7 +2,7 @@
 #include <chrono>
 #include <ctime>
 
-#include "serve/api_reply.h"
+#include "serve/reply_form.h"
 #include "serve/routes.h"
 
 namespace dspark::serve {
@@ -21,7 +21,28 @@ ApiError error_of(const engine::Completion& done) {
           .type = refused ? "invalid_request_error" : "server_error"};
 }
 
+asio::awaitable<void> send(Connection& connection, const StreamEvents& events) {
+  for (const StreamEvent& event : events) co_await connection.event(event.name, event.data);
+}
+
 }  // namespace
+
+std::optional<ApiError> Routes::too_many(int key) const {
+  if (draining_)
+    return ApiError{
+        .status = 503, .message = "the server is stopping", .type = "unavailable_error"};
+  const auto refused = [](int64_t calls, const char* whose) {
+    return ApiError{.status = 429,
+                    .message = fmt::format("{} calls{} are being answered already", calls, whose),
+                    .type = "rate_limit_error"};
+  };
+  if (metrics_.generations >= options_.most_calls) return refused(metrics_.generations, "");
+  const auto own = calls_of_key_.find(key);
+  if (key >= 0 && options_.most_calls_per_key > 0 && own != calls_of_key_.end() &&
+      own->second >= options_.most_calls_per_key)
+    return refused(own->second, " of this key");
+  return {};
+}
 
 asio::awaitable<void> Routes::generate(Connection& connection, std::variant<Job, ApiError> parsed) {
   if (const auto* error = std::get_if<ApiError>(&parsed)) {
@@ -42,25 +63,20 @@ asio::awaitable<void> Routes::generate(Connection& connection, std::variant<Job,
       header += c > ' ' && c < 127 ? c : c == ' ' ? ' ' : '?';
     headers.emplace_back("X-Dspark-Ignored", header);
   }
-  if (draining_ || metrics_.generations >= options_.most_calls) {
+  if (const auto error = too_many(connection.record().key)) {
     ++metrics_.refused;
     headers.emplace_back("Retry-After", draining_ ? "10" : "1");
-    ApiError error{
-        .status = 429,
-        .message = fmt::format("{} calls are being answered already", metrics_.generations),
-        .type = "rate_limit_error"};
-    if (draining_)
-      error = {.status = 503, .message = "the server is stopping", .type = "unavailable_error"};
-    co_await connection.reply(error, std::move(headers));
+    co_await connection.reply(*error, std::move(headers));
     co_return;
   }
-  ReplyFrame frame{job.api,         {}, served_->facts.name, std::time(nullptr), job.wants_logprobs,
-                   job.top_logprobs};
-  frame.id = fmt::format("{}-{:016x}", job.api == Api::kChat ? "chatcmpl" : "cmpl",
-                         static_cast<uint64_t>(frame.created_unix_s) << 24 | ++last_id_);
+  CallRecord& record = connection.record();
+  record.prompt_tokens = job.prompt_tokens;
+  const auto form = make_form(
+      job, {next_id(), served_->facts.name, std::time(nullptr), served_->facts.tokenizer});
   const auto generation =
       std::make_shared<Generation>(asio::any_io_executor(io_.get_executor()), served_->worker);
   ++metrics_.generations;
+  ++calls_of_key_[record.key];
   const auto start = Clock::now();
   connection.watch([this, generation] {
     ++metrics_.disconnects;
@@ -68,18 +84,18 @@ asio::awaitable<void> Routes::generate(Connection& connection, std::variant<Job,
   });
   generation->start(std::move(job.requests));
   if (job.stream)
-    co_await answer_stream(connection, *generation, job, frame, std::move(headers));
+    co_await answer_stream(connection, *generation, job, *form, std::move(headers));
   else
-    co_await answer_whole(connection, *generation, job, frame, std::move(headers));
+    co_await answer_whole(connection, *generation, job, *form, std::move(headers));
   connection.unwatch();
   generation->cancel();  // what a fault left behind
   --metrics_.generations;
+  --calls_of_key_[record.key];
   metrics_.whole.add(seconds_since(start));
 }
 
 asio::awaitable<void> Routes::answer_whole(Connection& connection, Generation& generation,
-                                           const Job& job, const ReplyFrame& frame,
-                                           Headers headers) {
+                                           const Job& job, ReplyForm& form, Headers headers) {
   std::vector<engine::Completion> done(job.choices);
   const auto start = Clock::now();
   bool any = false;
@@ -91,6 +107,7 @@ asio::awaitable<void> Routes::answer_whole(Connection& connection, Generation& g
     }
     if (!any && event->delta) metrics_.first_token.add(seconds_since(start));
     any = true;
+    if (event->delta) connection.record().tokens += static_cast<int64_t>(event->delta->ids.size());
     if (!event->completion) continue;
     --left;
     if (event->completion->finish == engine::Finish::kError) {
@@ -101,28 +118,14 @@ asio::awaitable<void> Routes::answer_whole(Connection& connection, Generation& g
     }
     done[static_cast<size_t>(event->choice)] = std::move(*event->completion);
   }
-  Json choices = Json::array();
-  for (size_t i = 0; i < done.size(); ++i) {
-    const engine::Completion& c = done[i];
-    const std::string before = job.echo ? job.prompts[i] : std::string();
-    choices.push_back(choice_json(
-        frame, static_cast<int>(i), before + c.text,
-        frame.wants_logprobs
-            ? logprobs_json(frame, *served_->facts.tokenizer, c.ids, c.logprobs, before.size())
-            : Json(),
-        finish_reason(c.finish)));
-  }
   connection.unwatch();
-  co_await connection.reply(
-      200, body_json(frame, std::move(choices), usage_json(job.prompt_tokens, done)),
-      std::move(headers));
+  const Json body = form.body(done);
+  co_await connection.reply(200, body, std::move(headers));
 }
 
 asio::awaitable<void> Routes::answer_stream(Connection& connection, Generation& generation,
-                                            const Job& job, const ReplyFrame& frame,
-                                            Headers headers) {
+                                            const Job& job, ReplyForm& form, Headers headers) {
   std::vector<engine::Completion> done(job.choices);
-  std::vector<size_t> offsets(job.choices, 0);
   const auto start = Clock::now();
   auto last = start;
   bool open = false;
@@ -141,20 +144,17 @@ asio::awaitable<void> Routes::answer_stream(Connection& connection, Generation& 
         co_await connection.reply(error, std::move(headers));
         co_return;
       }
-      co_await connection.event(dump(error.json()));
-      break;
+      const StreamEvents events = form.fault(error);
+      co_await send(connection, events);
+      connection.unwatch();
+      co_await connection.close_events();
+      co_return;
     }
     if (!open) {
       open = true;
       co_await connection.open_events(headers);
-      for (size_t i = 0; i < job.choices; ++i) {
-        if (job.api == Api::kChat)
-          co_await connection.event(dump(opening_chunk(frame, static_cast<int>(i))));
-        else if (job.echo)
-          co_await connection.event(
-              dump(text_chunk(frame, static_cast<int>(i), job.prompts[i], Json())));
-        offsets[i] = job.echo ? job.prompts[i].size() : 0;
-      }
+      const StreamEvents events = form.open();
+      co_await send(connection, events);
     }
     if (event->delta) {
       const engine::Delta& delta = *event->delta;
@@ -164,25 +164,19 @@ asio::awaitable<void> Routes::answer_stream(Connection& connection, Generation& 
       else if (!delta.ids.empty())
         metrics_.between_tokens.add(seconds / static_cast<double>(delta.ids.size()));
       last = Clock::now();
-      Json logprobs;
-      if (frame.wants_logprobs && !delta.ids.empty())
-        logprobs = logprobs_json(frame, *served_->facts.tokenizer, delta.ids, delta.logprobs,
-                                 offsets[choice]);
-      offsets[choice] += delta.text.size();
-      if (!delta.text.empty() || !logprobs.is_null())
-        co_await connection.event(
-            dump(text_chunk(frame, event->choice, delta.text, std::move(logprobs))));
+      connection.record().tokens += static_cast<int64_t>(delta.ids.size());
+      const StreamEvents events = form.delta(event->choice, delta);
+      co_await send(connection, events);
     }
     if (event->completion) {
       --left;
       done[choice] = std::move(*event->completion);
-      co_await connection.event(
-          dump(last_chunk(frame, event->choice, finish_reason(done[choice].finish))));
+      const StreamEvents events = form.finished(event->choice, done[choice]);
+      co_await send(connection, events);
     }
   }
-  if (job.include_usage)
-    co_await connection.event(dump(usage_chunk(frame, usage_json(job.prompt_tokens, done))));
-  co_await connection.event("[DONE]");
+  const StreamEvents events = form.close(done);
+  co_await send(connection, events);
   connection.unwatch();
   co_await connection.close_events();
 }

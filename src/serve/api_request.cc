@@ -79,9 +79,10 @@ engine::Request settings_of(Fields& fields, const ModelFacts& model) {
       Fields own(*speculation);
       request.never_draft = own.boolean("off", false);
       request.draft_max = static_cast<int>(own.integer("draft_max", 0, 1024, request.draft_max));
+      request.trace_origins = own.boolean("origins", false);
       if (own.fault()) fields.fault("speculation." + own.fault()->param, own.fault()->message);
       for (const std::string& name : own.unknown())
-        fields.fault("speculation." + name, "unknown; there are off and draft_max");
+        fields.fault("speculation." + name, "unknown; there are off, draft_max and origins");
     }
   }
   return request;
@@ -128,6 +129,8 @@ std::variant<Job, ApiError> finished(Job job, Fields& fields) {
   for (const char* name : {"model", "user", "store", "metadata"}) fields.take(name);
   job.ignored = fields.unknown();
   job.choices = job.requests.size();
+  job.origins = job.choices > 0 && job.requests.front().trace_origins;
+  if (job.origins && !job.stream) fields.fault("speculation.origins", "only with \"stream\": true");
   if (fields.fault()) return *fields.fault();
   return job;
 }

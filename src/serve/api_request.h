@@ -18,7 +18,7 @@ struct ModelFacts {
   int vocab = 0;
 };
 
-enum class Api { kCompletion, kChat };
+enum class Api { kCompletion, kChat, kResponses, kMessages };
 
 struct Job {
   Api api = Api::kCompletion;
@@ -26,15 +26,20 @@ struct Job {
   size_t choices = 0;                     // how many those are
   int64_t prompt_tokens = 0;              // of all prompts, each once
   bool stream = false, include_usage = false;
+  bool origins = false;              // a stream's chunks tell where tokens came from
   bool echo = false;                 // completions: the prompt's text before the answer's
   std::vector<std::string> prompts;  // by choice, where echoed
   bool wants_logprobs = false;
   int top_logprobs = 0;              // others than the chosen
+  Json repeated = Json::object();    // responses: fields of the request that the answer repeats
   std::vector<std::string> ignored;  // fields that mean nothing here
 };
 
 std::variant<Job, ApiError> parse_completion(const Json& body, const ModelFacts& model);
 std::variant<Job, ApiError> parse_chat(const Json& body, const ModelFacts& model);
+// Both become a chat's body and are read as one.
+std::variant<Job, ApiError> parse_responses(const Json& body, const ModelFacts& model);
+std::variant<Job, ApiError> parse_messages(const Json& body, const ModelFacts& model);
 
 // The prompt's text that /v1/chat/completions would make of the body, for /apply-template.
 std::variant<std::string, ApiError> render_chat(const Json& body, const ModelFacts& model);

@@ -19,8 +19,10 @@ Connection::Connection(asio::ip::tcp::socket socket, std::chrono::seconds write_
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
-void Connection::begin(const HttpRequest& request, Headers headers) {
+void Connection::begin(const HttpRequest& request, std::string id, Headers headers) {
   common_ = std::move(headers);
+  common_.emplace_back("X-Request-Id", id);
+  record_ = {.id = std::move(id)};
   version_ = request.version();
   keep_alive_ = request.keep_alive();
   is_head_ = request.method() == http::verb::head;
@@ -91,8 +93,8 @@ asio::awaitable<void> Connection::write_chunk(std::string_view text) {
   if (error) lost_ = true;
 }
 
-asio::awaitable<void> Connection::event(const std::string& data) {
-  const std::string text = "data: " + data + "\n\n";
+asio::awaitable<void> Connection::event(const std::string& name, const std::string& data) {
+  const std::string text = (name.empty() ? "" : "event: " + name + "\n") + "data: " + data + "\n\n";
   co_await write_chunk(text);
 }
 

@@ -21,13 +21,21 @@ namespace http = boost::beast::http;
 using HttpRequest = http::request<http::string_body>;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+// The request at hand, for limits and the log.
+struct CallRecord {
+  std::string id;  // also in every reply's X-Request-Id
+  int key = -1;    // which API key it came with; -1: none
+  int64_t prompt_tokens = 0, tokens = 0;
+};
+
 class Connection {
  public:
   Connection(asio::ip::tcp::socket socket, std::chrono::seconds write_time);
 
   beast::tcp_stream& stream() { return stream_; }
   // Headers of every reply to the request at hand.
-  void begin(const HttpRequest& request, Headers headers);
+  void begin(const HttpRequest& request, std::string id, Headers headers);
+  CallRecord& record() { return record_; }
 
   asio::awaitable<void> reply(int status, std::string body, const char* type, Headers headers = {});
   asio::awaitable<void> reply(int status, const Json& json, Headers headers = {});
@@ -35,7 +43,7 @@ class Connection {
 
   // A stream of server-sent events: the header, events, the end.
   asio::awaitable<void> open_events(Headers headers);
-  asio::awaitable<void> event(const std::string& data);
+  asio::awaitable<void> event(const std::string& name, const std::string& data);
   asio::awaitable<void> close_events();
 
   // Calls `gone` when the client closes the connection, until unwatch().
@@ -58,6 +66,7 @@ class Connection {
   beast::tcp_stream stream_;
   std::chrono::seconds write_time_;
   Headers common_;
+  CallRecord record_;
   unsigned version_ = 11;
   bool keep_alive_ = false, is_head_ = false, lost_ = false, chunked_ = true;
   int status_ = 0;

@@ -9,7 +9,8 @@ std::string dump(const Json& json) {
 }
 
 Json ApiError::json() const {
-  return {{"error",
+  return {{"type", "error"},  // Anthropic's API has it so; OpenAI's clients look at "error" alone
+          {"error",
            {{"message", message},
             {"type", type},
             {"param", param.empty() ? Json() : Json(param)},

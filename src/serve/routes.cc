@@ -1,6 +1,9 @@
 #include "serve/routes.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <ctime>
 
 namespace dspark::serve {
 namespace {
@@ -23,6 +26,33 @@ std::string given_key(const HttpRequest& request) {
 std::string path_of(const HttpRequest& request) {
   const std::string target(request.target());
   return target.substr(0, target.find('?'));
+}
+
+// What the client calls its request, where that is a plain word.
+std::string given_id(const HttpRequest& request) {
+  const std::string id(request["x-request-id"]);
+  const bool plain = id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
+                       return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' ||
+                              c == '_' || c == '.' || c == ':';
+                     });
+  return plain ? id : std::string();
+}
+
+// Routes that are asked every few seconds: what they answer well is not worth a line.
+bool is_poll(const std::string& route) {
+  return route == "/health" || route == "/metrics" || route == "/v1/dspark/state";
+}
+
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:03}Z", text, ms);
 }
 
 // How deep a body's brackets nest, before anything walks it recursively.
@@ -74,6 +104,8 @@ const std::map<std::string, Routes::Route>& Routes::table() {
       {"/v1/dspark/state", {verb::get, &Routes::state}},
       {"/v1/completions", {verb::post, &Routes::completions}},
       {"/v1/chat/completions", {verb::post, &Routes::chat}},
+      {"/v1/responses", {verb::post, &Routes::responses}},
+      {"/v1/messages", {verb::post, &Routes::messages}},
       {"/tokenize", {verb::post, &Routes::tokenize}},
       {"/detokenize", {verb::post, &Routes::detokenize}},
       {"/apply-template", {verb::post, &Routes::apply_template}},
@@ -81,12 +113,13 @@ const std::map<std::string, Routes::Route>& Routes::table() {
   return routes;
 }
 
-std::optional<ApiError> Routes::refusal(const HttpRequest& request, const Route& route) const {
+std::optional<ApiError> Routes::refusal(const HttpRequest& request, const Route& route,
+                                        CallRecord& record) const {
   if (!route.open && !options_.keys.empty()) {
     const std::string given = given_key(request);
-    bool known = false;
-    for (const std::string& key : options_.keys) known |= same_key(given, key);
-    if (!known)
+    for (size_t i = 0; i < options_.keys.size(); ++i)
+      if (same_key(given, options_.keys[i])) record.key = static_cast<int>(i);
+    if (record.key < 0)
       return ApiError{.status = 401,
                       .message = "wrong or missing API key",
                       .type = "authentication_error",
@@ -104,41 +137,79 @@ std::optional<ApiError> Routes::refusal(const HttpRequest& request, const Route&
   return {};
 }
 
-asio::awaitable<void> Routes::handle(Connection& connection, const HttpRequest& request) {
-  Headers common;
-  if (!options_.cors_origin.empty()) {
-    common = {{"Access-Control-Allow-Origin", options_.cors_origin},
+Headers Routes::cors_headers(const HttpRequest& request) const {
+  const std::string origin(request[http::field::origin]);
+  for (const std::string& allowed : options_.cors_origins)
+    if (allowed == "*" || (!origin.empty() && allowed == origin))
+      return {{"Access-Control-Allow-Origin", allowed},
               {"Access-Control-Allow-Headers", "authorization, content-type, x-api-key"},
-              {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"}};
+              {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+              {"Access-Control-Expose-Headers", "X-Request-Id, X-Dspark-Ignored"},
+              {"Vary", "Origin"}};
+  return {};
+}
+
+asio::awaitable<void> Routes::handle(Connection& connection, const HttpRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  std::string id = given_id(request);
+  if (id.empty()) id = next_id();
+  connection.begin(request, std::move(id), cors_headers(request));
+  const std::string route = co_await dispatch(connection, request);
+  metrics_.replied(route, connection.status());
+  if (!options_.log_line || (is_poll(route) && connection.status() == 200)) co_return;
+  const CallRecord& record = connection.record();
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+  Json line = {{"time", utc_now()},
+               {"id", record.id},
+               {"method", std::string(request.method_string())},
+               {"route", route},
+               {"status", connection.status()},
+               {"ms", std::round(took.count() * 1000) / 1000}};
+  if (record.prompt_tokens > 0) {
+    line["prompt_tokens"] = record.prompt_tokens;
+    line["tokens"] = record.tokens;
   }
-  connection.begin(request, std::move(common));
+  if (connection.lost() || connection.status() == 0) line["left"] = true;
+  options_.log_line(dump(line));
+}
+
+asio::awaitable<std::string> Routes::dispatch(Connection& connection, const HttpRequest& request) {
   const std::string path = path_of(request);
+  for (const PageFile& file : page_files())
+    if (path == file.path) {
+      co_await page(connection, request, file);
+      co_return path;
+    }
   const auto found = table().find(path);
   if (found == table().end()) {
     const ApiError error{.status = 404, .message = "no such path", .type = "not_found_error"};
     co_await connection.reply(error);
-    metrics_.replied("other", 404);
-    co_return;
+    co_return "other";
   }
-  if (request.method() == http::verb::options && !options_.cors_origin.empty()) {
+  if (request.method() == http::verb::options && !options_.cors_origins.empty()) {
     co_await connection.reply(204, "", "");
-    co_return;
+    co_return path;
   }
-  if (const auto error = refusal(request, found->second)) {
+  if (const auto error = refusal(request, found->second, connection.record())) {
     Headers headers;
     if (error->status == 405)
       headers.emplace_back("Allow", std::string(http::to_string(found->second.verb)));
     if (error->status == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
     if (error->status == 503) headers.emplace_back("Retry-After", "1");
     co_await connection.reply(*error, std::move(headers));
-  } else {
-    const auto body = body_of(request);
-    if (const auto* fault = std::get_if<ApiError>(&body))
-      co_await connection.reply(*fault);
-    else
-      co_await (this->*found->second.call)(connection, std::get<Json>(body));
+    co_return path;
   }
-  metrics_.replied(path, connection.status());
+  const auto body = body_of(request);
+  if (const auto* fault = std::get_if<ApiError>(&body))
+    co_await connection.reply(*fault);
+  else
+    co_await (this->*found->second.call)(connection, std::get<Json>(body));
+  co_return path;
+}
+
+std::string Routes::next_id() {
+  const auto now = static_cast<uint64_t>(std::time(nullptr));
+  return fmt::format("{:016x}", now << 24 | (++last_id_ & 0xffffff));
 }
 
 asio::awaitable<void> Routes::health(Connection& connection, const Json&) {
@@ -177,16 +248,24 @@ asio::awaitable<void> Routes::state(Connection& connection, const Json&) {
     const WorkerState::Confidence& c = w.confidence[which];
     return {{"slots", c.slots}, {"ece", c.ece}, {"learned", c.learned}};
   };
+  const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - start_;
   const Json json = {
       {"model", served_->facts.name},
+      {"uptime_s", uptime.count()},
+      {"context", info.context},
       {"drafter", info.drafter},
+      {"draft_slots", info.draft_slots},
       {"planner", info.planner},
       {"verify", info.verify},
       {"running", w.running},
       {"waiting", w.waiting},
+      {"generations", metrics_.generations},
       {"cache", {{"pages", w.pages}, {"free", w.free_pages}, {"known", w.known_pages}}},
       {"confidence", {{"greedy", confidence(0)}, {"sampled", confidence(1)}}},
+      {"prompt_tokens", w.prompt_tokens},
+      {"tokens", w.tokens},
       {"steps", w.steps},
+      {"step_seconds", w.step_seconds},
       {"rows", w.rows},
       {"drafted", w.drafted},
       {"verified", w.verified},
@@ -256,6 +335,35 @@ asio::awaitable<void> Routes::completions(Connection& connection, const Json& bo
 asio::awaitable<void> Routes::chat(Connection& connection, const Json& body) {
   auto job = parse_chat(body, served_->facts);
   co_await generate(connection, std::move(job));
+}
+
+asio::awaitable<void> Routes::responses(Connection& connection, const Json& body) {
+  auto job = parse_responses(body, served_->facts);
+  co_await generate(connection, std::move(job));
+}
+
+asio::awaitable<void> Routes::messages(Connection& connection, const Json& body) {
+  auto job = parse_messages(body, served_->facts);
+  co_await generate(connection, std::move(job));
+}
+
+asio::awaitable<void> Routes::page(Connection& connection, const HttpRequest& request,
+                                   const PageFile& file) {
+  if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    const ApiError error{.status = 405, .message = fmt::format("{}: expected GET", file.path)};
+    Headers allow = {{"Allow", "GET"}};
+    co_await connection.reply(error, std::move(allow));
+    co_return;
+  }
+  // Nothing but this server's own files runs, and no other page may hold this one.
+  Headers headers = {{"Content-Security-Policy",
+                      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src "
+                      "'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+                      "frame-ancestors 'none'"},
+                     {"X-Content-Type-Options", "nosniff"},
+                     {"Referrer-Policy", "no-referrer"},
+                     {"Cache-Control", "no-cache"}};
+  co_await connection.reply(200, std::string(file.content), file.type, std::move(headers));
 }
 
 }  // namespace dspark::serve

@@ -6,10 +6,11 @@
 #include <optional>
 #include <string>
 
-#include "serve/api_reply.h"
 #include "serve/connection.h"
 #include "serve/generation.h"
 #include "serve/metrics.h"
+#include "serve/page_files.h"
+#include "serve/reply_form.h"
 #include "serve/server.h"
 
 namespace dspark::serve {
@@ -33,6 +34,7 @@ class Routes {
   std::string failure() const { return served_ == nullptr ? "" : served_->worker.state().failure; }
   Metrics& metrics() { return metrics_; }
 
+  std::string next_id();  // of a request or an answer
   asio::awaitable<void> handle(Connection& connection, const HttpRequest& request);
 
  private:
@@ -44,7 +46,12 @@ class Routes {
     bool needs_model = true;
   };
   static const std::map<std::string, Route>& table();
-  std::optional<ApiError> refusal(const HttpRequest& request, const Route& route) const;
+  // Why it may not be; otherwise the record knows the call's key.
+  std::optional<ApiError> refusal(const HttpRequest& request, const Route& route,
+                                  CallRecord& record) const;
+  Headers cors_headers(const HttpRequest& request) const;
+  // Answers; gives the route for metrics and the log.
+  asio::awaitable<std::string> dispatch(Connection& connection, const HttpRequest& request);
 
   asio::awaitable<void> health(Connection& connection, const Json& body);
   asio::awaitable<void> models(Connection& connection, const Json& body);
@@ -55,19 +62,27 @@ class Routes {
   asio::awaitable<void> apply_template(Connection& connection, const Json& body);
   asio::awaitable<void> completions(Connection& connection, const Json& body);
   asio::awaitable<void> chat(Connection& connection, const Json& body);
+  asio::awaitable<void> responses(Connection& connection, const Json& body);
+  asio::awaitable<void> messages(Connection& connection, const Json& body);
+  asio::awaitable<void> page(Connection& connection, const HttpRequest& request,
+                             const PageFile& file);
 
+  // Why no further call is answered now; key: the record's.
+  std::optional<ApiError> too_many(int key) const;
   asio::awaitable<void> generate(Connection& connection, std::variant<Job, ApiError> parsed);
   asio::awaitable<void> answer_whole(Connection& connection, Generation& generation, const Job& job,
-                                     const ReplyFrame& frame, Headers headers);
+                                     ReplyForm& form, Headers headers);
   asio::awaitable<void> answer_stream(Connection& connection, Generation& generation,
-                                      const Job& job, const ReplyFrame& frame, Headers headers);
+                                      const Job& job, ReplyForm& form, Headers headers);
 
   asio::io_context& io_;
   const ServerOptions& options_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<Served> served_;
   Metrics metrics_;
   bool draining_ = false;
   uint64_t last_id_ = 0;
+  std::map<int, int> calls_of_key_;  // being answered
 };
 
 }  // namespace dspark::serve

@@ -113,7 +113,7 @@ asio::awaitable<void> Server::serve(tcp::socket socket) {
       if (!fault) break;
       HttpRequest request;
       request.keep_alive(false);
-      connection.begin(request, {});
+      connection.begin(request, routes_.next_id(), {});
       co_await connection.reply(*fault);
       routes_.metrics().replied("unread", fault->status);
       co_await connection.linger();

@@ -47,7 +47,6 @@ void Worker::count(int64_t prompt_tokens, const engine::Completion& done) {
   counted_.cancelled += done.finish == engine::Finish::kCancelled;
   counted_.prompt_tokens += prompt_tokens;
   counted_.cached_tokens += done.cached_rows;
-  counted_.tokens += static_cast<int64_t>(done.ids.size());
   counted_.cycles += static_cast<int64_t>(done.cycles.size());
   counted_.preemptions += done.preemptions;
 }
@@ -75,7 +74,10 @@ void Worker::start(Command& command) {
   running_[ticket].listener = command.listener;
   const std::shared_ptr<Listener> listener = std::move(command.listener);
   engine::Callbacks callbacks;
-  callbacks.on_delta = [listener](const engine::Delta& delta) { listener->on_delta(delta); };
+  callbacks.on_delta = [this, listener](const engine::Delta& delta) {
+    counted_.tokens += static_cast<int64_t>(delta.ids.size());
+    listener->on_delta(delta);
+  };
   callbacks.on_finished = [this, ticket, prompt_tokens, listener](const engine::Completion& done) {
     running_.erase(ticket);
     count(prompt_tokens, done);

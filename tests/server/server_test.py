@@ -3,80 +3,18 @@
 Called with dspark and the repository's root.
 """
 
-import http.client
 import json
-import os
 import pathlib
 import re
-import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests" / "apps"))
-from program import BARE_MODEL, PROGRAM, ProgramTest, main  # noqa: E402
+from program import BARE_MODEL, ROOT, ProgramTest, main  # noqa: E402
+from served import Server  # noqa: E402
 
 DRAFTER = BARE_MODEL.parent / "draft"
-
-
-class Server:
-    def __init__(self, model, *arguments, env=None):
-        self.process = subprocess.Popen(
-            [PROGRAM, "serve", str(model), "--port", "0", "--threads", "2", *map(str, arguments)],
-            stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
-        self.lines = []
-        self.port = None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            found = re.search(r"listening at http://[^:]+:(\d+)", line)
-            if found:
-                self.port = int(found[1])
-                break
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
-        self.reader.start()
-        deadline = time.monotonic() + 60
-        while self.port and time.monotonic() < deadline:
-            if self.call("GET", "/health")[0] == 200:
-                return
-            time.sleep(0.02)
-        self.stop()
-        raise AssertionError("no server: " + "".join(self.lines))
-
-    def call(self, method, path, body=None, headers=None, raw=False):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        if body is not None and not isinstance(body, (str, bytes)):
-            body = json.dumps(body)
-        connection.request(method, path, body, headers or {})
-        reply = connection.getresponse()
-        data = reply.read().decode()
-        connection.close()
-        self.headers = dict(reply.getheaders())
-        if raw or not data:
-            return reply.status, data
-        return reply.status, json.loads(data) if "json" in reply.getheader("Content-Type", "") else data
-
-    def events(self, path, body):
-        status, text = self.call("POST", path, {**body, "stream": True}, raw=True)
-        events = [line[6:] for line in text.split("\n") if line.startswith("data: ")]
-        assert status == 200, text
-        assert events[-1] == "[DONE]", events[-1]
-        return [json.loads(event) for event in events[:-1]]
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-    def metric(self, name):
-        return float(re.search(rf"^{name} (\S+)$", self.call("GET", "/metrics")[1], re.M)[1])
-
-    def stop(self, how=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        code = self.process.wait(timeout=60)
-        self.reader.join()
-        self.process.stderr.close()
-        return code
 
 
 class ServerTest(ProgramTest):
@@ -215,6 +153,115 @@ class Routes(ServerTest):
         self.assertEqual(first["choices"][0]["text"], second["choices"][0]["text"])
         self.assertEqual(second["usage"]["prompt_tokens_details"]["cached_tokens"], 199)
 
+    def test_responses(self):
+        path = "/v1/responses"
+        want = self.ok("/v1/chat/completions",
+                       {**CHAT, "messages": [{"role": "system", "content": "be brief"}, *CHAT["messages"]]})
+        text, usage = want["choices"][0]["message"]["content"], want["usage"]
+        said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hel"},
+                                                               {"type": "input_text", "text": "lo"}]}
+        for body in ({"instructions": "be brief", "input": "hello"}, {"instructions": "be brief", "input": [said]},
+                     {"input": [{"role": "developer", "content": "be brief"}, said]}):
+            body.update(max_output_tokens=12, temperature=0)
+            reply = self.ok(path, body)
+            self.assertEqual(reply["output"][0]["content"][0]["text"], text)
+            self.assertEqual((reply["status"], reply["incomplete_details"]), ("incomplete", {"reason": "max_output_tokens"}))
+            self.assertEqual(reply["usage"]["output_tokens"], 12)
+            self.assertEqual(reply["usage"]["total_tokens"], usage["total_tokens"])
+            self.assertEqual((reply["temperature"], reply["top_p"]), (0, 1))
+            events = self.server.events(path, body, done=False)
+            self.assertEqual([e["sequence_number"] for e in events], list(range(len(events))))
+            self.assertEqual([e["type"] for e in events[:4]],
+                             ["response.created", "response.in_progress", "response.output_item.added",
+                              "response.content_part.added"])
+            self.assertEqual("".join(e["delta"] for e in events if e["type"] == "response.output_text.delta"), text)
+            self.assertEqual(events[-1]["type"], "response.incomplete")
+            self.assertEqual(events[-1]["response"]["output"], events[-2]["item"] and [events[-2]["item"]])
+        for change, param in (({"input": []}, "input"), ({"input": [{"type": "function_call"}]}, "input[0]"),
+                              ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content"),
+                              ({"previous_response_id": "resp_1"}, "previous_response_id"),
+                              ({"max_output_tokens": 0}, "max_output_tokens"), ({"temperature": "hot"}, "temperature"),
+                              ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+                              ({"input": "a" * 600}, "input"), ({"tools": [{}]}, "tools"), ({"background": True}, "background")):
+            self.refused(400, path, {"input": "hello", **change}, param, param=param)
+        self.refused(400, path, {}, param="input")
+        self.ok(path, {"input": "hello", "max_output_tokens": 2, "n": 3, "truncation": "auto"})
+        self.assertEqual(self.server.headers["X-Dspark-Ignored"], "n, truncation")
+
+    def test_messages(self):
+        path = "/v1/messages"
+        want = self.ok("/v1/chat/completions",
+                       {**CHAT, "messages": [{"role": "system", "content": "be brief"}, *CHAT["messages"]]})
+        text = want["choices"][0]["message"]["content"]
+        body = {"model": "x", "system": [{"type": "text", "text": "be brief"}], "max_tokens": 12, "temperature": 0,
+                "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]}
+        reply = self.ok(path, body)
+        self.assertEqual((reply["type"], reply["role"], reply["content"]), ("message", "assistant", [{"type": "text", "text": text}]))
+        self.assertEqual((reply["stop_reason"], reply["stop_sequence"]), ("max_tokens", None))
+        usage = reply["usage"]
+        self.assertEqual(usage["input_tokens"] + usage["cache_read_input_tokens"], want["usage"]["prompt_tokens"])
+        self.assertEqual(usage["output_tokens"], 12)
+        stopped = self.ok(path, {**body, "system": "be brief", "stop_sequences": ["never said", text[3:5]]})
+        self.assertEqual((stopped["stop_reason"], stopped["stop_sequence"]), ("stop_sequence", text[3:5]))
+        self.assertEqual(stopped["content"][0]["text"], text[:text.index(text[3:5])])
+        events = self.server.events(path, body, done=False)
+        self.assertEqual([e["type"] for e in events[:2]], ["message_start", "content_block_start"])
+        self.assertEqual([e["type"] for e in events[-3:]], ["content_block_stop", "message_delta", "message_stop"])
+        self.assertEqual("".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta"), text)
+        self.assertEqual(events[-2]["delta"]["stop_reason"], "max_tokens")
+        self.assertEqual(events[-2]["usage"]["output_tokens"], 12)
+        for change, param in (({"max_tokens": None}, "max_tokens"), ({"max_tokens": 0}, "max_tokens"),
+                              ({"messages": []}, "messages"), ({"messages": [{"role": "system", "content": "a"}]}, "messages[0]"),
+                              ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0].content"),
+                              ({"stop_sequences": [3]}, "stop_sequences"), ({"system": 3}, "system"), ({"tools": [{}]}, "tools")):
+            self.refused(400, path, {**body, **change}, param, param=param)
+        self.assertEqual(self.server.call("POST", path, {})[1]["type"], "error")
+
+    def test_the_page(self):
+        for path, kind in (("/", "text/html"), ("/style.css", "text/css"), ("/page.js", "text/javascript"), ("/plot.js", "text/javascript")):
+            status, text = self.server.call("GET", path, raw=True)
+            self.assertEqual(status, 200)
+            self.assertTrue(self.server.headers["Content-Type"].startswith(kind))
+            self.assertIn("default-src 'none'", self.server.headers["Content-Security-Policy"])
+            self.assertNotIn("https:", text)  # nothing from elsewhere
+            self.assertNotIn("url(", text)
+        self.refused(405, "/", {}, "GET")
+
+    def test_the_description_names_what_there_is(self):
+        for path, methods in self.server.call("GET", "/openapi.json")[1]["paths"].items():
+            for method in ("get", "post"):
+                body = {} if method == "post" else None
+                status = self.server.call(method.upper(), path, body, raw=True)[0]
+                self.assertIn(status, (200, 400) if method in methods else (405,), (method, path))
+
+    def test_the_dashboard_names_metrics_that_there_are(self):
+        there = self.server.call("GET", "/metrics")[1]
+        for panel in json.loads((ROOT / "packages" / "grafana-dashboard.json").read_text())["panels"]:
+            for target in panel["targets"]:
+                for name in re.findall(r"dspark_\w+", target["expr"]):
+                    self.assertRegex(there, rf"(?m)^{name}[ {{]")
+
+    def test_request_ids_and_the_log(self):
+        self.ok("/v1/completions", {"prompt": "secret words", "max_tokens": 3, "ignore_eos": True},
+                headers={"X-Request-Id": "mine-1", "Authorization": "Bearer hidden"})
+        self.assertEqual(self.server.headers["X-Request-Id"], "mine-1")
+        self.server.call("GET", "/v1/models", headers={"X-Request-Id": "two words"})
+        made = self.server.headers["X-Request-Id"]
+        self.assertRegex(made, r"^[0-9a-f]{16}$")
+        self.refused(404, "/what/ever", {})
+        deadline = time.monotonic() + 20
+        while not any('"other"' in line for line in self.server.lines) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        log = [json.loads(line) for line in self.server.lines if line.startswith("{")]
+        mine = next(line for line in log if line["id"] == "mine-1")
+        self.assertEqual({k: mine[k] for k in ("method", "route", "status", "prompt_tokens", "tokens")},
+                         {"method": "POST", "route": "/v1/completions", "status": 200,
+                          "prompt_tokens": len("secret words"), "tokens": 3})
+        self.assertEqual(next(line for line in log if line["id"] == made)["route"], "/v1/models")
+        self.assertFalse({"/health", "/metrics"} & {line["route"] for line in log if line["status"] == 200})
+        for part in ("secret", "hidden", "what"):
+            self.assertNotIn(part, "".join(self.server.lines))
+
     def test_wrong_requests(self):
         chat = "/v1/chat/completions"
         self.refused(400, chat, "{", "not a JSON object")
@@ -304,11 +351,6 @@ class Routes(ServerTest):
 class Speculation(ServerTest):
     ARGUMENTS = ("--drafter", DRAFTER, "--planner", "full")
 
-    @classmethod
-    def setUpClass(cls):
-        ProgramTest.setUpClass.__func__(cls)
-        cls.server = Server(BARE_MODEL, *cls.ARGUMENTS)
-
     def test_usage_tells_of_drafts_and_the_text_stays(self):
         body = {"prompt": [5, 9, 20, 33], "temperature": 0, "max_tokens": 30, "logprobs": 0}
         fast, slow = (self.ok("/v1/completions", {**body, **more}) for more in ({}, {"speculation": {"off": True}}))
@@ -343,11 +385,25 @@ class Speculation(ServerTest):
         self.assertIn("request 1", names)
         self.assertGreater(names.count("step"), 1)
 
+    def test_a_stream_tells_where_tokens_came_from(self):
+        body = {"prompt": [5, 9, 20, 33], "temperature": 0, "max_tokens": 30}
+        events = self.server.events("/v1/completions", {**body, "speculation": {"origins": True},
+                                                        "stream_options": {"include_usage": True}})
+        traces = [c["speculation"] for e in events for c in e["choices"] if "speculation" in c]
+        self.assertEqual(sum(t["tokens"] for t in traces), 30)
+        pieces = [p for t in traces for p in t["pieces"]]
+        self.assertEqual("".join(p["text"] for p in pieces), self.ok("/v1/completions", body)["choices"][0]["text"])
+        counts = {o: sum(p["origin"] == o for p in pieces) for o in ("plain", "accepted", "corrected", "bonus")}
+        self.assertEqual(sum(counts.values()), len(pieces))
+        self.assertLessEqual(counts["accepted"], events[-1]["usage"]["speculation"]["accepted"])
+        self.assertGreater(counts["accepted"], 0)
+        self.refused(400, "/v1/completions", {**body, "speculation": {"origins": True}}, "stream", param="speculation.origins")
+
 
 class Keys(ProgramTest):
     def test_keys_strict_cors_limits(self):
         keys = self.write("keys", "first\n second , third\n")
-        server = Server(self.model, "--api-key-file", keys, "--strict", "--cors", "https://example.org",
+        server = Server(self.model, "--api-key-file", keys, "--strict", "--cors", "https://example.org", "--cors", "https://example.com",
                         "--max-calls", 1, "--model-name", "mine")
         try:
             path = "/v1/chat/completions"
@@ -357,8 +413,10 @@ class Keys(ProgramTest):
                 status, reply = server.call("POST", path, CHAT, headers)
                 self.assertEqual(status, 200, reply)
                 self.assertEqual(reply["model"], "mine")
-            self.assertEqual(server.headers["Access-Control-Allow-Origin"], "https://example.org")
-            self.assertEqual(server.call("OPTIONS", path)[0], 204)
+            self.assertNotIn("Access-Control-Allow-Origin", server.headers)
+            for origin, allowed in (("https://example.com", "https://example.com"), ("https://example.net", None)):
+                self.assertEqual(server.call("OPTIONS", path, headers={"Origin": origin})[0], 204)
+                self.assertEqual(server.headers.get("Access-Control-Allow-Origin"), allowed)
             key = {"x-api-key": "first"}
             status, reply = server.call("POST", path, {**CHAT, "unheard_of": 1}, key)
             self.assertEqual((status, reply["error"]["param"]), (400, "unheard_of"))
@@ -377,6 +435,44 @@ class Keys(ProgramTest):
             self.assertNotIn("first", "".join(server.lines))
         finally:
             self.assertEqual(server.stop(), 0)
+
+    def test_calls_of_a_key(self):
+        keys = self.write("keys", "first\nsecond\n")
+        server = Server(self.model, "--api-key-file", keys, "--max-calls-per-key", 1)
+        try:
+            with server.connect() as client:  # an answer of `first` is under way for as long as it stays
+                body = json.dumps({"prompt": "a", "max_tokens": 480, "ignore_eos": True, "stream": True}).encode()
+                client.sendall(b"POST /v1/completions HTTP/1.1\r\nx-api-key: first\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                self.assertIn(b"200", client.recv(100))
+                status, reply = server.call("POST", "/v1/completions", {"prompt": "a"}, {"x-api-key": "first"})
+                self.assertEqual((status, server.headers["Retry-After"]), (429, "1"), reply)
+                self.assertEqual(server.call("POST", "/v1/completions", {"prompt": "a"}, {"x-api-key": "second"})[0], 200)
+        finally:
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_config_file(self):
+        config = self.write("serve.toml", f"""# A server
+model = "{self.model}"
+model-name = "from the file"
+strict = true
+max-calls = 7
+cors = ["https://example.org", "https://example.com"]
+""")
+        server = Server(None, "--config", config, "--model-name", "from the command line")
+        try:
+            status, reply = server.call("POST", "/v1/chat/completions", CHAT, {"Origin": "https://example.com"})
+            self.assertEqual((status, reply["model"]), (200, "from the command line"))
+            self.assertEqual(server.headers["Access-Control-Allow-Origin"], "https://example.com")
+            self.assertEqual(server.call("POST", "/v1/chat/completions", {**CHAT, "odd": 1})[0], 400)
+        finally:
+            self.assertEqual(server.stop(), 0)
+        for text, parts in (("max-cals = 3", ["max-cals", "nearest is max-calls"]), ("port = 70000", ["port", "65535"]),
+                            ("[serve]\nport = 1", ["serve", "tables"]), ("port = 1\nport = 2", ["port", "received 2"]),
+                            ('strict = "perhaps"', ["strict"]), ("config = 'other.toml'", ["config"])):
+            result = self.expect(2, "serve", "--config", self.write("wrong.toml", text))
+            for part in ["wrong.toml", *parts]:
+                self.assertIn(part, result.stderr)
+        self.assertIn("missing.toml", self.expect(2, "serve", "--config", "missing.toml").stderr)
 
     def test_what_is_under_way_ends_before_the_server(self):
         server = Server(self.model)
