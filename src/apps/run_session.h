@@ -42,6 +42,7 @@ class RunSession {
              RunReport report);
 
   RunArguments arguments_;
+  std::shared_ptr<const grammar::Grammar> grammar_;  // nullptr: none
   std::unique_ptr<engine::Engine> engine_;
   tokenizer::PromptEncoder encoder_;
   RunReport report_;

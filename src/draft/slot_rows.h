@@ -33,13 +33,19 @@ class SlotRow {
   std::span<const int32_t> indices() const { return indices_; }
   std::span<float> logits() { return logits_; }
 
-  // Draws the draft of slot `slot` of the request and appends it to its block.
-  Status draw(const BlockRequest& request, int slot);
+  // Draws the draft of slot `slot` of the request and appends it to its block; under a grammar that
+  // allows none of the candidates, from the base logits, which must still be there. False: the
+  // block ends before it, since nothing of the draft vocabulary may come there, which the drafts
+  // before the slot decide.
+  Result<bool> draw(const BlockRequest& request, int slot);
 
  private:
+  void list_ids();
+
   const DrafterConfig& config_;
   TopCandidates top_;
-  std::vector<int32_t> indices_, ids_;
+  std::span<const float> base_;
+  std::vector<int32_t> indices_, ids_;  // ids_ empty: the logits are by token id
   std::vector<float> logits_;
 };
 
