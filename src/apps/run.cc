@@ -25,6 +25,7 @@ Examples:
   dspark run --prompt "Name three rivers."
   dspark run --prompt "Once upon a time" --raw --temperature 0.8 --top-p 0.95 --seed 7
   dspark run --drafter ngram --show-drafts --prompt "Write a limerick, then write it again."
+  dspark run --json-schema person.json --prompt "Invent a person."
   dspark run --prompts questions.jsonl --concurrency 8 --max-tokens 256 --json answers.jsonl
   git diff | dspark run --system "Describe this change in one line."
 )";
@@ -117,6 +118,13 @@ void add_input_output(CLI::App& app, RunArguments& run) {
             return text.empty() ? std::string("the text is empty") : std::string();
           },
           ""));
+  app.add_option("--grammar", run.grammar_file,
+                 "Answers are texts of this grammar, in GBNF (docs/grammar.md)")
+      ->type_name("FILE")
+      ->group(kInput);
+  app.add_option("--json-schema", run.schema_file, "Answers are JSON that this schema accepts")
+      ->type_name("FILE")
+      ->group(kInput);
   app.add_flag("--ignore-eos", run.ignore_eos, "Go on after a token that ends the answer")
       ->group(kInput);
   app.add_option("--logprobs", run.logprobs, "With --json: the N most likely tokens at every place")
@@ -141,6 +149,10 @@ std::string conflict(const RunArguments& run) {
   if (run.all_turns && run.prompts_file.empty()) return "--all-turns needs --prompts FILE";
   if (run.show_drafts && !run.prompts_file.empty())
     return "--show-drafts shows an answer as it comes: not with --prompts";
+  if (!run.grammar_file.empty() && !run.schema_file.empty())
+    return "--grammar and --json-schema: give one of them";
+  if (run.ignore_eos && !(run.grammar_file.empty() && run.schema_file.empty()))
+    return "--ignore-eos: an answer that a grammar says ends with such a token";
   if (run.logprobs > 0 && run.json_file.empty()) return "--logprobs needs --json FILE to write to";
   const bool chat = !run.has_prompt && run.prompts_file.empty() && isatty(STDIN_FILENO);
   if (run.raw && chat) return "--raw needs --prompt TEXT: a chat needs the chat template";

@@ -16,9 +16,10 @@ struct RunArguments {
   EngineArguments engine;
   bool has_prompt = false;  // --prompt was given
   std::string prompt;
-  std::string prompts_file;  // empty: none
-  std::string json_file;     // empty: none
-  std::string trace_file;    // empty: none
+  std::string prompts_file;               // empty: none
+  std::string json_file;                  // empty: none
+  std::string trace_file;                 // empty: none
+  std::string grammar_file, schema_file;  // what answers may be; at most one, empty: none
   std::string system;
   bool has_system = false;
   bool raw = false;

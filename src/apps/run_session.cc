@@ -8,6 +8,25 @@
 #include "installed/installed.h"
 
 namespace dspark::apps {
+namespace {
+
+constexpr size_t kMostGrammarBytes = size_t{1} << 20;
+
+// What answers may be; nullptr: anything.
+Result<std::shared_ptr<const grammar::Grammar>> read_grammar(const RunArguments& arguments) {
+  if (!arguments.grammar_file.empty()) {
+    DSPARK_TRY(const std::string text, read_file(arguments.grammar_file, kMostGrammarBytes));
+    return grammar::Grammar::from_gbnf(text, arguments.grammar_file);
+  }
+  if (arguments.schema_file.empty()) return std::shared_ptr<const grammar::Grammar>();
+  DSPARK_TRY(const std::string text, read_file(arguments.schema_file, kMostGrammarBytes));
+  DSPARK_TRY(const Json schema, parse_object(text, arguments.schema_file));
+  auto made = grammar::Grammar::from_json_schema(schema);
+  if (!made.ok()) return fail("{}: {}", arguments.schema_file, made.message());
+  return made;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<engine::Engine>> load_engine(const EngineArguments& arguments,
                                                     engine::Options options) {
@@ -32,6 +51,7 @@ RunSession::RunSession(const RunArguments& arguments, std::unique_ptr<StepTrace>
 Result<std::unique_ptr<RunSession>> RunSession::open(const RunArguments& given) {
   RunArguments arguments = given;
   arguments.engine.take_own_drafter();
+  DSPARK_TRY(auto grammar, read_grammar(arguments));
   const bool sampled = arguments.sampling.temperature > 0;
   if (sampled && !arguments.has_seed) {
     arguments.sampling.seed = std::random_device{}();  // 32 bits: short enough to type again
@@ -54,8 +74,10 @@ Result<std::unique_ptr<RunSession>> RunSession::open(const RunArguments& given) 
   DSPARK_TRY(auto engine, load_engine(arguments.engine, std::move(options)));
   DSPARK_RETURN_IF_ERROR(sample::validate(arguments.sampling, engine->info().vocab));
   report.model_loaded();
-  return std::unique_ptr<RunSession>(
+  std::unique_ptr<RunSession> session(
       new RunSession(arguments, std::move(trace), std::move(engine), std::move(report)));
+  session->grammar_ = std::move(grammar);
+  return session;
 }
 
 Json RunSession::conversation_start() const {
@@ -79,6 +101,7 @@ engine::Request RunSession::request(std::vector<int32_t> prompt_ids) const {
   request.prompt_ids = std::move(prompt_ids);
   request.ignore_eos = arguments_.ignore_eos;
   request.stop = arguments_.stop;
+  request.grammar = grammar_;
   request.logprobs = arguments_.logprobs;
   request.trace_origins = arguments_.show_drafts;
   return request;

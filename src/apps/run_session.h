@@ -45,7 +45,8 @@ class RunSession {
              std::unique_ptr<engine::Engine> engine, RunReport report);
 
   RunArguments arguments_;
-  std::unique_ptr<StepTrace> trace_;  // null: none; the engine tells it of its steps
+  std::unique_ptr<StepTrace> trace_;                 // null: none; the engine tells it of its steps
+  std::shared_ptr<const grammar::Grammar> grammar_;  // nullptr: none
   std::unique_ptr<engine::Engine> engine_;
   tokenizer::PromptEncoder encoder_;
   RunReport report_;

@@ -92,19 +92,19 @@ void BlockDrafter::draw_slots(const BlockRequest& request, int index, Sequential
       return;
     }
     heads.step(hidden_of(index, s), previous);
-    if (has_confidence()) {
-      if (!std::isfinite(heads.confidence_logit())) {
-        out.fault = fmt::format("slot {}: the confidence is not finite", s);
-        return;
-      }
-      out.confidence.push_back(heads.confidence_logit());
-    }
-    heads.correct(slot.row.indices(), slot.row.logits());
-    if (!has_confidence()) out.margin.push_back(slot.row.margin());
-    if (const Status drawn = slot.row.draw(request, s); !drawn.ok()) {
-      out.fault = fmt::format("slot {}: {}", s, drawn.message());
+    if (has_confidence() && !std::isfinite(heads.confidence_logit())) {
+      out.fault = fmt::format("slot {}: the confidence is not finite", s);
       return;
     }
+    heads.correct(slot.row.indices(), slot.row.logits());
+    const float margin = slot.row.margin();
+    const Result<bool> drawn = slot.row.draw(request, s);
+    if (!drawn.ok()) out.fault = fmt::format("slot {}: {}", s, drawn.message());
+    if (!drawn.ok() || !drawn.value()) return;
+    if (has_confidence())
+      out.confidence.push_back(heads.confidence_logit());
+    else
+      out.margin.push_back(margin);
     previous = out.ids.back();
     assumed.push_next();
   }

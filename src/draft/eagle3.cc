@@ -78,10 +78,13 @@ void Eagle3::draw_slot(std::span<const BlockRequest> requests, int slot, int thr
     Block& out = *request.out;
     if (!forward_.row_ok(logit_rows_[i]) || !row.start(forward_.logits(static_cast<int>(i)))) {
       out.fault = fmt::format("slot {}: a value is not finite", slot);
-    } else if (const Status drawn = row.draw(request, slot); !drawn.ok()) {
+      continue;
+    }
+    const float margin = row.margin();
+    if (const Result<bool> drawn = row.draw(request, slot); !drawn.ok()) {
       out.fault = fmt::format("slot {}: {}", slot, drawn.message());
-    } else {
-      out.margin.push_back(row.margin());
+    } else if (drawn.value()) {
+      out.margin.push_back(margin);
       request.sampler->push(out.ids.back());
     }
   }
@@ -94,7 +97,8 @@ void Eagle3::next_rows(std::span<const BlockRequest> requests, int slot) {
   for (size_t i = 0; i < active_.size(); ++i) {
     const BlockRequest& request = requests[active_[i]];
     const Block& out = *request.out;
-    if (!out.fault.empty() || slot + 1 >= request.slots) continue;
+    const bool ended = static_cast<int>(out.ids.size()) <= slot;
+    if (!out.fault.empty() || ended || slot + 1 >= request.slots) continue;
     const int32_t id = out.ids.back();
     if (std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end())
       continue;

@@ -74,6 +74,7 @@ bool TopCandidates::select(std::span<const float> logits, int k, std::vector<int
 }
 
 bool SlotRow::start(std::span<const float> base) {
+  base_ = base;
   indices_.clear();
   if (config_.candidates == 0) {
     logits_.assign(base.begin(), base.end());
@@ -94,24 +95,34 @@ float SlotRow::margin() const {
   return logits_.size() > 1 ? first - second : 0;
 }
 
-Status SlotRow::draw(const BlockRequest& request, int slot) {
+void SlotRow::list_ids() {
+  ids_.clear();
+  const bool all = indices_.empty();
+  if (all && config_.d2t.empty()) return;
+  ids_.resize(logits_.size());
+  for (size_t i = 0; i < ids_.size(); ++i) {
+    const auto index = all ? static_cast<int32_t>(i) : indices_[i];
+    ids_[i] = config_.d2t.empty() ? index : config_.d2t[static_cast<size_t>(index)];
+  }
+}
+
+Result<bool> SlotRow::draw(const BlockRequest& request, int slot) {
   Block& out = *request.out;
   sample::Sampler& sampler = *request.sampler;
   const int64_t position = request.anchor() + 1 + slot;
-  const bool all = indices_.empty();
-  const bool dense = all && config_.d2t.empty();
-  if (!dense) {
-    ids_.resize(logits_.size());
-    for (size_t i = 0; i < ids_.size(); ++i) {
-      const auto index = all ? static_cast<int32_t>(i) : indices_[i];
-      ids_[i] = config_.d2t.empty() ? index : config_.d2t[static_cast<size_t>(index)];
-    }
+  list_ids();
+  if (!sampler.allows_any(ids_)) {
+    indices_.clear();
+    logits_.assign(base_.begin(), base_.end());
+    list_ids();
+    if (!sampler.allows_any(ids_)) return false;
   }
+  const bool dense = ids_.empty();
   if (!request.own_variates) {
     DSPARK_TRY(const int32_t id,
                dense ? sampler.choose(logits_, position) : sampler.choose(ids_, logits_, position));
     out.ids.push_back(id);
-    return {};
+    return true;
   }
   const auto place = static_cast<size_t>(slot);
   if (out.distributions.size() <= place) out.distributions.resize(place + 1);
@@ -127,7 +138,7 @@ Status SlotRow::draw(const BlockRequest& request, int slot) {
       q.probs,
       sample::uniform(sampler.params().seed, request.anchor(), slot, sample::Purpose::kDraft));
   out.ids.push_back(dense ? drawn : ids_[static_cast<size_t>(drawn)]);
-  return {};
+  return true;
 }
 
 }  // namespace dspark::draft

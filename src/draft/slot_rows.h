@@ -35,13 +35,19 @@ class SlotRow {
   // The largest of logits() less the second largest; 0 where there is no second.
   float margin() const;
 
-  // Draws the draft of slot `slot` of the request and appends it to its block.
-  Status draw(const BlockRequest& request, int slot);
+  // Draws the draft of slot `slot` of the request and appends it to its block; under a grammar that
+  // allows none of the candidates, from the base logits, which must still be there. False: the
+  // block ends before it, since nothing of the draft vocabulary may come there, which the drafts
+  // before the slot decide.
+  Result<bool> draw(const BlockRequest& request, int slot);
 
  private:
+  void list_ids();
+
   const DrafterConfig& config_;
   TopCandidates top_;
-  std::vector<int32_t> indices_, ids_;
+  std::span<const float> base_;
+  std::vector<int32_t> indices_, ids_;  // ids_ empty: the logits are by token id
   std::vector<float> logits_;
 };
 

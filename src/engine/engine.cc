@@ -5,6 +5,11 @@
 #include "engine/impl.h"
 
 namespace dspark::engine {
+namespace {
+
+constexpr size_t kKnownGrammars = 8;  // whose masks are kept for requests to come
+
+}  // namespace
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
@@ -34,18 +39,40 @@ Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
     return fail("logprobs: {}, expected 0 to {}", request.logprobs, e.info.vocab);
   for (const std::string& stop : request.stop)
     if (stop.empty()) return fail("a stop string is empty");
+  if (request.grammar != nullptr && request.ignore_eos)
+    return fail("a grammar ends the answer by a stop token, which ignore_eos rules out");
+  if (request.grammar != nullptr && e.tokenizer.stop_ids().empty())
+    return fail("a grammar ends the answer by a stop token, and this model has none");
   DSPARK_RETURN_IF_ERROR(sample::validate(request.sampling, e.info.vocab));
   DSPARK_RETURN_IF_ERROR(verify::check_mode(e.options.verify, request.sampling));
   if (prompt > e.info.context)
     return fail("the prompt has {} tokens, the context holds {}", prompt, e.info.context);
-  auto active = std::make_unique<ActiveRequest>(
-      ++e.last_id, std::move(request), std::move(callbacks), e.tokenizer, e.info.vocab, *e.pages);
+  auto constraint = e.constraint_of(request.grammar);
+  auto active =
+      std::make_unique<ActiveRequest>(++e.last_id, std::move(request), std::move(callbacks),
+                                      e.tokenizer, e.info.vocab, *e.pages, std::move(constraint));
   const int64_t needed = active->positions_needed(e.info.context);
   if (needed > e.pages->pages() * kv::kPositions)
     return fail("the request needs {} cache positions, the cache holds {}", needed,
                 e.pages->pages() * kv::kPositions);
   e.waiting.push_back(std::move(active));
   return e.last_id;
+}
+
+std::unique_ptr<sample::Constraint> Engine::Impl::constraint_of(
+    const std::shared_ptr<const grammar::Grammar>& grammar) {
+  if (grammar == nullptr) return nullptr;
+  const auto known = std::find_if(masks.begin(), masks.end(), [&](const auto& entry) {
+    return entry.first == grammar->source();
+  });
+  if (known != masks.end()) {
+    std::rotate(known, known + 1, masks.end());
+  } else {
+    if (trie == nullptr) trie = grammar::make_token_trie(tokenizer, info.vocab);
+    if (masks.size() == kKnownGrammars) masks.erase(masks.begin());
+    masks.emplace_back(grammar->source(), grammar::Masks(grammar, trie));
+  }
+  return masks.back().second.start();
 }
 
 void Engine::cancel(RequestId id) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/base.h"
+#include "grammar/grammar.h"
 #include "sample/sample.h"
 #include "tokenizer/tokenizer.h"
 #include "verify/verify.h"
@@ -37,6 +38,10 @@ struct Request {
   int max_tokens = 512;           // >= 1
   bool ignore_eos = false;        // stop tokens do not end it
   std::vector<std::string> stop;  // text that ends it; not part of the text, non-empty strings
+  // What the answer's text may be; nullptr: anything. Tokens that don't lead to one of its texts
+  // have probability 0, in drafts too, and a stop token has it until the text is whole. Ended
+  // otherwise, the text is a beginning of one. Not with ignore_eos.
+  std::shared_ptr<const grammar::Grammar> grammar;
   int draft_max = std::numeric_limits<int>::max();  // most slots drafted a cycle; 0: no drafting
   bool never_draft = false;        // runs as in an engine without a drafter, at no cost of one
   int logprobs = 0;                // n > 0: the n most likely tokens at every place, and the chosen
@@ -202,7 +207,7 @@ class Engine {
   const Info& info() const;
 
   // An error when the request can never run (empty prompt, an id outside the vocabulary, parameters
-  // out of range, more positions than the context or the cache holds).
+  // out of range, more positions than the context or the cache holds, a grammar that can't end).
   Result<RequestId> submit(Request request, Callbacks callbacks);
   void cancel(RequestId id);  // finishes it now as kCancelled; unknown ids are ignored
   // Most slots drafted a cycle from the next step on; 0 switches drafting off, and it may be

@@ -30,6 +30,10 @@ struct Engine::Impl {
   Status load_drafter(const std::filesystem::path& target_path);
   Status allot_cache();
 
+  // engine.cc: where an answer of the grammar begins; nullptr without one.
+  std::unique_ptr<sample::Constraint> constraint_of(
+      const std::shared_ptr<const grammar::Grammar>& grammar);
+
   // admission.cc: who runs, and with which pages.
   void admit();
   bool begin(ActiveRequest& request);
@@ -77,6 +81,9 @@ struct Engine::Impl {
   std::unique_ptr<model::Forward> forward;
   std::unique_ptr<Speculation> speculation;  // null without a drafter
   std::unique_ptr<verify::Verifier> verifier;
+  std::shared_ptr<const grammar::TokenTrie> trie;  // made for the first grammar
+  // Of the last grammars by their source, the latest at the end.
+  std::vector<std::pair<std::string, grammar::Masks>> masks;
   Info info;
   RequestId last_id = 0;
   std::deque<std::unique_ptr<ActiveRequest>> waiting;  // both in order of arrival

@@ -74,12 +74,12 @@ std::string TextBuilder::take() {
 
 ActiveRequest::ActiveRequest(RequestId id, Request request, Callbacks callbacks,
                              const tokenizer::Tokenizer& tokenizer, int32_t vocab,
-                             kv::PagePool& pages)
+                             kv::PagePool& pages, std::unique_ptr<sample::Constraint> constraint)
     : id_(id),
       request_(std::move(request)),
       callbacks_(std::move(callbacks)),
       tokenizer_(tokenizer),
-      sampler_(request_.sampling, request_.prompt_ids, vocab),
+      sampler_(request_.sampling, request_.prompt_ids, vocab, std::move(constraint)),
       sequence_(pages),
       fill_rows_(prompt_rows()),
       tokens_(request_.prompt_ids),
@@ -153,12 +153,13 @@ void ActiveRequest::commit(const Cycle& cycle, const verify::Verdict& verdict,
 void ActiveRequest::take(int32_t id, Origin origin, std::span<const float> logits,
                          int64_t context) {
   const auto position = static_cast<int64_t>(tokens_.size());
+  if (request_.logprobs > 0)
+    completion_.logprobs.push_back(
+        sample::top_logprobs(sampler_.allowed(logits).value(), id, request_.logprobs));
   sampler_.push(id);
   last_id_ = Clock::now();
   tokens_.push_back(id);
   completion_.ids.push_back(id);
-  if (request_.logprobs > 0)
-    completion_.logprobs.push_back(sample::top_logprobs(logits, id, request_.logprobs));
   const auto stops = stop_ids();
   if (std::find(stops.begin(), stops.end(), id) != stops.end()) return finish(Finish::kStop);
   const bool stopped = text_.push(id);

@@ -62,7 +62,8 @@ struct DraftState {
 class ActiveRequest {
  public:
   ActiveRequest(RequestId id, Request request, Callbacks callbacks,
-                const tokenizer::Tokenizer& tokenizer, int32_t vocab, kv::PagePool& pages);
+                const tokenizer::Tokenizer& tokenizer, int32_t vocab, kv::PagePool& pages,
+                std::unique_ptr<sample::Constraint> constraint);
 
   RequestId id() const { return id_; }
   kv::Sequence& sequence() { return sequence_; }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -30,7 +31,8 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int32_t ch
     return TokenLogprob{id, static_cast<float>(logit - total)};
   };
   std::vector<TokenLogprob> result{logprob(chosen)};
-  for (const OrderKey key : kept) result.push_back(logprob(key_id(key)));
+  for (const OrderKey key : kept)  // not those that can't come
+    if (!std::isinf(key_logit(key))) result.push_back(logprob(key_id(key)));
   return result;
 }
 

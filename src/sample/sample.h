@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -33,20 +34,37 @@ Status validate(const Params& params, int32_t vocab_size);
 
 struct TokenLogprob {
   int32_t id;
-  float logprob;  // natural log of the model's probability: no penalties, temperature or filters
+  // Natural log of the model's probability: no penalties, temperature or filters; under a
+  // constraint, of the allowed tokens alone.
+  float logprob;
 };
 
-// Chooses the tokens of one request. Order: penalties and bias, temperature, top-k, top-p, min-p
-// (each renormalised), then argmax over the kept v of log p(v) + Gumbel(seed, position, v),
-// computed as (logit - largest logit) / temperature + gumbel(...) in double. Ties go to the smaller
-// id everywhere. repeat_penalty looks at prompt and generated tokens, the other two at generated
-// tokens only.
+// Which tokens may come next, by those that came before: a grammar's place in an answer.
+class Constraint {
+ public:
+  virtual ~Constraint() = default;
+  // A bit a token, in words of 64, the lowest first: set where it may come next. Lives until the
+  // next call. An error where nothing may, or nothing can be said.
+  virtual Result<std::span<const uint64_t>> allowed() = 0;
+  // As of Sampler. Behind a token that was not allowed nothing is.
+  virtual void push(int32_t id) = 0;
+  virtual void pop() = 0;
+};
+
+// Chooses the tokens of one request. Order: constraint, penalties and bias, temperature, top-k,
+// top-p, min-p (each renormalised), then argmax over the kept v of log p(v) + Gumbel(seed,
+// position, v), computed as (logit - largest logit) / temperature + gumbel(...) in double. Ties go
+// to the smaller id everywhere. repeat_penalty looks at prompt and generated tokens, the other two
+// at generated tokens only.
 class Sampler {
  public:
-  Sampler(Params params, std::span<const int32_t> prompt_ids, int32_t vocab_size);
+  // constraint: of the tokens that may come, nullptr where any may.
+  Sampler(Params params, std::span<const int32_t> prompt_ids, int32_t vocab_size,
+          std::unique_ptr<Constraint> constraint = nullptr);
 
   // logits: [vocab_size], the target's at this place; position: the absolute position that the
-  // chosen token will have. An error when a logit is NaN or +inf, or all are -inf.
+  // chosen token will have. An error when a logit of an allowed token is NaN or +inf, all are -inf,
+  // or the constraint allows none.
   Result<int32_t> choose(std::span<const float> logits, int64_t position);
 
   // p of this place, from which choose() draws: probs[v] is 0 where a filter drops v, else in
@@ -60,6 +78,12 @@ class Sampler {
                          int64_t position);
   Status distribution(std::span<const int32_t> ids, std::span<const float> logits,
                       std::span<float> probs);
+
+  // Whether any of the ids (empty: of all) may come next. A draft of other tokens can't stand.
+  bool allows_any(std::span<const int32_t> ids);
+  // The row with -inf for tokens that may not come next; as it is where any may. Lives until the
+  // next call.
+  Result<std::span<const float>> allowed(std::span<const float> logits);
 
   void push(int32_t id);  // the token was committed (or is assumed, for rows further on)
   void pop(int32_t id);   // takes the last push back
@@ -78,6 +102,7 @@ class Sampler {
   };
   bool adjusts_logits() const;
   std::span<const float> adjusted(std::span<const float> logits);
+  Result<std::span<const uint64_t>> allowed_bits();  // empty: all
   Result<Filtered> filter(std::span<const float> logits);
   // Of a sparse row: kept_ holds the kept tokens; the likeliest one's key.
   Result<uint64_t> filter(std::span<const int32_t> ids, std::span<const float> logits);
@@ -91,7 +116,9 @@ class Sampler {
   std::vector<int32_t> counts_;     // [vocab], only when a penalty needs it
   std::vector<int32_t> generated_;  // distinct ids with a count > 0 (unordered)
   std::vector<float> adjusted_;     // [vocab] scratch
-  std::vector<uint64_t> kept_;      // scratch: the tokens that top-k and top-p keep (order.h)
+  std::unique_ptr<Constraint> constraint_;
+  std::vector<float> allowed_;  // [vocab] scratch
+  std::vector<uint64_t> kept_;  // scratch: the tokens that top-k and top-p keep (order.h)
 };
 
 // Index of the largest logit, the smallest index on ties; -1 when any is NaN or +inf or all are

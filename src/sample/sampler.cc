@@ -19,8 +19,9 @@ Error no_largest(std::span<const float> logits) {
 
 }  // namespace
 
-Sampler::Sampler(Params params, std::span<const int32_t> prompt_ids, int32_t vocab_size)
-    : params_(std::move(params)), vocab_size_(vocab_size) {
+Sampler::Sampler(Params params, std::span<const int32_t> prompt_ids, int32_t vocab_size,
+                 std::unique_ptr<Constraint> constraint)
+    : params_(std::move(params)), vocab_size_(vocab_size), constraint_(std::move(constraint)) {
   const auto vocab = static_cast<size_t>(vocab_size);
   const bool repeats = params_.repeat_penalty != 1;
   if (repeats || params_.presence_penalty != 0 || params_.frequency_penalty != 0)
@@ -37,12 +38,14 @@ Sampler::Sampler(Params params, std::span<const int32_t> prompt_ids, int32_t voc
 
 void Sampler::push(int32_t id) {
   CHECK(id >= 0 && id < vocab_size_, "token {} of a vocabulary of {}", id, vocab_size_);
+  if (constraint_ != nullptr) constraint_->push(id);
   if (counts_.empty()) return;
   if (counts_[static_cast<size_t>(id)]++ == 0) generated_.push_back(id);
 }
 
 void Sampler::pop(int32_t id) {
   CHECK(id >= 0 && id < vocab_size_, "token {} of a vocabulary of {}", id, vocab_size_);
+  if (constraint_ != nullptr) constraint_->pop();
   if (counts_.empty()) return;
   int32_t& count = counts_[static_cast<size_t>(id)];
   CHECK(count > 0, "pop of token {}, which was not pushed", id);
@@ -82,6 +85,7 @@ double Sampler::least_scaled() const {
 Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
   CHECK(logits.size() == static_cast<size_t>(vocab_size_), "{} logits of a vocabulary of {}",
         logits.size(), vocab_size_);
+  DSPARK_TRY(logits, allowed(logits));
   if (adjusts_logits()) logits = adjusted(logits);
   const int32_t top = argmax(logits);
   if (top < 0) return no_largest(logits);

@@ -30,9 +30,12 @@ float Sampler::adjusted(int32_t id, float logit) const {
 Result<uint64_t> Sampler::filter(std::span<const int32_t> ids, std::span<const float> logits) {
   CHECK(!ids.empty() && ids.size() == logits.size(), "{} logits of {} tokens", logits.size(),
         ids.size());
+  DSPARK_TRY(const std::span<const uint64_t> bits, allowed_bits());
   kept_.clear();
   OrderKey top = 0;
   for (size_t i = 0; i < ids.size(); ++i) {
+    const auto id = static_cast<size_t>(ids[i]);
+    if (!bits.empty() && !(bits[id / 64] >> (id % 64) & 1)) continue;
     const float logit = adjusted(ids[i], logits[i]);
     if (!(logit <= std::numeric_limits<float>::max()))
       return fail("the logit of token {} is {}, expected a number below infinity", ids[i], logit);
@@ -40,7 +43,8 @@ Result<uint64_t> Sampler::filter(std::span<const int32_t> ids, std::span<const f
     top = std::max(top, kept_.back());
   }
   const float largest = key_logit(top);
-  if (std::isinf(largest)) return fail("every token is ruled out: all logits are -inf");
+  if (kept_.empty() || std::isinf(largest))
+    return fail("every token is ruled out: all logits are -inf");
   if (params_.temperature == 0 || params_.top_k == 1) {
     kept_.assign(1, top);
     return top;

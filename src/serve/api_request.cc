@@ -3,6 +3,8 @@
 #include <limits>
 #include <random>
 
+#include "serve/response_format.h"
+
 namespace dspark::serve {
 namespace {
 
@@ -72,6 +74,9 @@ engine::Request settings_of(Fields& fields, const ModelFacts& model) {
                               : std::random_device{}();
   request.stop = stops_of(fields);
   request.ignore_eos = fields.boolean("ignore_eos", false);
+  request.grammar = take_grammar(fields);
+  if (request.grammar != nullptr && request.ignore_eos)
+    fields.fault("ignore_eos", "an answer that a grammar says ends with such a token");
   if (const Json* speculation = fields.take("speculation")) {
     if (!speculation->is_object()) {
       fields.fault("speculation", "expected an object");
@@ -86,12 +91,6 @@ engine::Request settings_of(Fields& fields, const ModelFacts& model) {
     }
   }
   return request;
-}
-
-void take_format(Fields& fields) {
-  const Json* format = fields.take("response_format");
-  if (format != nullptr && (!format->is_object() || format->value("type", Json()) != "text"))
-    fields.fault("response_format", "only {\"type\": \"text\"} is supported");
 }
 
 // Adds n choices of a prompt; max_tokens 0: as many as the context holds.
@@ -204,7 +203,6 @@ std::variant<Job, ApiError> parse_completion(const Json& body, const ModelFacts&
   // The engine gives the chosen token's with at least one other.
   if (job.wants_logprobs) settings.logprobs = std::max(job.top_logprobs, 1);
   job.echo = fields.boolean("echo", false);
-  take_format(fields);
   take_stream(fields, job);
   if (const Json* suffix = fields.take("suffix"); suffix != nullptr && *suffix != "")
     fields.fault("suffix", "not supported");
@@ -259,7 +257,6 @@ std::variant<Job, ApiError> parse_chat(const Json& body, const ModelFacts& model
   if (top > 0 && !job.wants_logprobs) fields.fault("top_logprobs", "only with \"logprobs\": true");
   job.top_logprobs = static_cast<int>(top);
   if (job.wants_logprobs) settings.logprobs = std::max(job.top_logprobs, 1);
-  take_format(fields);
   take_stream(fields, job);
   if (const Json* tools = fields.take("tools"); tools != nullptr && !tools->empty())
     fields.fault("tools", "not supported");

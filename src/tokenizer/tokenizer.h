@@ -4,3 +4,4 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/prompt_encoder.h"
+#include "tokenizer/utf8.h"

@@ -276,6 +276,27 @@ class Run(ProgramTest):
         self.assertEqual((answers[0]["ids"], answers[0]["text"], answers[0]["finish"]), ([1], "", "stop"))
         self.expect(1, "run", self.model, "--prompt", "x", "--logit-bias", "512=1")
 
+    def test_grammar_and_schema(self):
+        rows = [{"id": i, "ids": [4, i]} for i in range(4, 10)]
+        schema = self.write("schema.json", json.dumps(
+            {"type": "array", "items": {"enum": ["x", 7]}, "minItems": 2, "maxItems": 3}))
+        answers, _, _ = self.run_rows(rows, "--json-schema", schema, "--max-tokens", "200", "--temperature", "1",
+                                      "--seed", "3", "--concurrency", "3")
+        for answer in answers:
+            self.assertEqual(answer["finish"], "stop")
+            self.assertIn(len(json.loads(answer["text"])), (2, 3))
+        grammar = self.write("two.gbnf", 'root ::= word "-" word # two\nword ::= [a-z]{2}\n')
+        answers, _, _ = self.run_rows(rows, "--grammar", grammar, "--drafter", "ngram")
+        for answer in answers:
+            self.assertRegex(answer["text"], "^[a-z]{2}-[a-z]{2}$")
+        broken = self.write("broken.gbnf", 'root ::= word\nword ::= "a')
+        self.assertIn("broken.gbnf:2:10", self.expect(1, "run", self.model, "--grammar", broken, "--prompt", "x").stderr)
+        refused = self.write("refused.json", '{"items": {"pattern": "a"}}')
+        self.assertIn('refused.json: #/items: "pattern"', self.expect(
+            1, "run", self.model, "--json-schema", refused, "--prompt", "x").stderr)
+        self.expect(2, "run", self.model, "--grammar", grammar, "--json-schema", schema, "--prompt", "x")
+        self.expect(2, "run", self.model, "--grammar", grammar, "--ignore-eos", "--prompt", "x")
+
     def test_model_without_tokenizer(self):
         answers, _, result = self.run_rows([{"id": "a", "ids": [1, 2, 3]}], "--max-tokens", "5",
                                            "--ignore-eos", model=BARE_MODEL)

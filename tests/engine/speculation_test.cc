@@ -87,6 +87,12 @@ Request varied(size_t index, std::mt19937& random) {
   if (index % 5 == 3) s.logit_bias = {{7, 3.0f}, {9, -2.0f}, {300, 4.0f}};
   if (index % 7 == 0) request.logprobs = 3;
   if (index % 6 == 4) request.stop = {"a", "zz"};
+  if (index % 6 == 2 || index % 6 == 5) {
+    static const auto kWords =
+        grammar::Grammar::from_gbnf("root ::= ([a-c] [0-9]? \" \"?){5,30}", "words").take();
+    request.ignore_eos = false;
+    request.grammar = index % 4 < 2 ? grammar::Grammar::any_json_object() : kWords;
+  }
   return request;
 }
 
@@ -258,7 +264,8 @@ TEST(Speculation, TextIsThatOfPlainDecoding) {
 TEST(Speculation, AnOracleIsAcceptedWhole) {
   const auto model = testing::tiny_model();
   std::vector<Request> requests = requests_of(8);
-  for (Request& r : requests) r.max_tokens = 33, r.ignore_eos = true, r.stop.clear();
+  for (Request& r : requests)
+    r.max_tokens = 33, r.ignore_eos = true, r.stop.clear(), r.grammar.reset();
   const auto plain = run_all(*make_engine(model, {}), requests, 8);
   Oracle::Answers answers;
   for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
@@ -291,7 +298,8 @@ TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
   const auto model = testing::tiny_model();
   std::vector<Request> requests = requests_of(4);
   for (Request& r : requests)
-    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear();
+    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear(),
+    r.grammar.reset();
   const auto plain = run_all(*make_engine(model, {}), requests, 2);
   const auto share = [&](const Options& options) {
     double drafted = 0, cycles = 0;

@@ -262,6 +262,33 @@ class Routes(ServerTest):
         for part in ("secret", "hidden", "what"):
             self.assertNotIn(part, "".join(self.server.lines))
 
+    def test_answers_of_a_schema_and_of_a_grammar(self):
+        schema = {"type": "object", "additionalProperties": False, "required": ["n", "colour", "sure"],
+                  "properties": {"n": {"type": "integer", "minimum": 3, "maximum": 12},
+                                 "colour": {"enum": ["red", "green"]}, "sure": {"type": "boolean"}}}
+        wanted = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}
+        for temperature, stream in ((0, False), (1, False), (1, True)):
+            body = {**CHAT, "temperature": temperature, "seed": 4, "max_tokens": 300, "response_format": wanted}
+            if stream:
+                events = self.server.events("/v1/chat/completions", body)
+                text = "".join(e["choices"][0]["delta"].get("content", "") for e in events if e["choices"])
+            else:
+                choice = self.ok("/v1/chat/completions", body)["choices"][0]
+                self.assertEqual(choice["finish_reason"], "stop")
+                text = choice["message"]["content"]
+            value = json.loads(text)
+            self.assertEqual(set(value), {"n", "colour", "sure"})
+            self.assertIn(value["n"], range(3, 13))
+            self.assertIn(value["colour"], ("red", "green"))
+            self.assertIsInstance(value["sure"], bool)
+        anything = self.ok("/v1/chat/completions", {**CHAT, "response_format": {"type": "json_object"}})
+        self.assertEqual(anything["choices"][0]["message"]["content"][0], "{")
+        body = {"prompt": "x", "max_tokens": 30, "temperature": 1, "seed": 9, "logprobs": 5,
+                "grammar": "root ::= [a-c]{3} (\"!\" | \"?\")"}
+        choice = self.ok("/v1/completions", body)["choices"][0]
+        self.assertRegex(choice["text"], r"^[a-c]{3}[!?]$")
+        self.assertLessEqual(set(choice["logprobs"]["top_logprobs"][0]), {"a", "b", "c"})
+
     def test_wrong_requests(self):
         chat = "/v1/chat/completions"
         self.refused(400, chat, "{", "not a JSON object")
@@ -274,7 +301,14 @@ class Routes(ServerTest):
                               ({"n": 1.5}, "n"), ({"seed": "x"}, "seed"), ({"stop": 3}, "stop"),
                               ({"logit_bias": {"99999": 1}}, "logit_bias"), ({"logit_bias": [1]}, "logit_bias"),
                               ({"stream": "yes"}, "stream"), ({"top_logprobs": 3}, "top_logprobs"),
-                              ({"tools": [{}]}, "tools"), ({"response_format": {"type": "json_object"}}, "response_format"),
+                              ({"tools": [{}]}, "tools"), ({"response_format": {"type": "xml"}}, "response_format"),
+                              ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+                              ({"response_format": {"type": "json_schema", "json_schema": {
+                                  "schema": {"type": "string", "pattern": "a"}}}},
+                               "response_format.json_schema"),
+                              ({"grammar": "root ::= x"}, "grammar"), ({"grammar": 3}, "grammar"),
+                              ({"grammar": "root ::= \"a\"", "response_format": {"type": "json_object"}}, "grammar"),
+                              ({"grammar": "root ::= \"a\"", "ignore_eos": True}, "ignore_eos"),
                               ({"messages": []}, "messages"), ({"messages": [3]}, "messages[0]"),
                               ({"stream_options": {}}, "stream_options"),
                               ({"speculation": {"fast": True}}, "speculation.fast")):
