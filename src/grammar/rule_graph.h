@@ -54,7 +54,7 @@ class RuleGraph {
   int32_t end_ = 0;
   std::map<Set, int32_t> known_;  // closed sets: their network nodes
   std::vector<const Set*> open_;  // in the order of their nodes
-  std::vector<uint32_t> seen_;  // by graph node: the last closure that it was part of
+  std::vector<uint32_t> seen_;    // by graph node: the last closure that it was part of
   uint32_t closure_ = 0;
 };
 
