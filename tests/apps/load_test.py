@@ -54,7 +54,7 @@ class Load(TraceTest):
         out = self.scratch / "load.json"
         out.unlink(missing_ok=True)
         result = self.expect(code, "bench", self.model, "--suite", "load", "--drafter", DRAFTER, "--json", out,
-                             "--max-tokens", "20", *arguments, **options)
+                             "--threads", "1", "--max-tokens", "20", *arguments, **options)
         return (json.loads(out.read_text()) if code == 0 else None), result
 
     def test_figures(self):
@@ -66,7 +66,7 @@ class Load(TraceTest):
                                  "--arrivals", "50,120", "--requests", count, "--rounds", rounds, "--trace", trace,
                                  "--plots", plots)
         self.assertEqual(result["drafter"]["slots"], 7)
-        answers, _, _ = self.run_rows(rows, "--max-tokens", "20", "--drafter", "none")
+        answers, _, _ = self.run_rows(rows, "--max-tokens", "20", "--drafter", "none", "--threads", "1")
         tokens = sum(len(answer["ids"]) for answer in answers)
         cells = [row for row in result["rows"] if row["case"] in ("closed", "open")]
         self.assertEqual([row["policy"] for row in cells], policies * 4)
@@ -216,8 +216,8 @@ class Load(TraceTest):
     def test_usual_data(self):
         folder = self.scratch / "here"
         (folder / "data" / "eval").mkdir(parents=True)
-        arguments = [PROGRAM, "bench", self.model, "--suite", "load", "--policies", "off", "--concurrency", "1",
-                     "--arrivals", "0", "--rounds", "1", "--requests", "1", "--max-tokens", "4"]
+        arguments = [PROGRAM, "bench", self.model, "--suite", "load", "--policies", "off", "--threads", "1",
+                     "--concurrency", "1", "--arrivals", "0", "--rounds", "1", "--requests", "1", "--max-tokens", "4"]
         run = lambda: subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=60)
         result = run()
         self.assertEqual(result.returncode, 1)
@@ -249,7 +249,7 @@ class Load(TraceTest):
         plots = self.scratch / "cut_plots"
         process = subprocess.Popen(
             [PROGRAM, "bench", self.model, "--suite", "load", "--drafter", DRAFTER, "--data", data, "--json",
-             self.scratch / names[0], "--trace", self.scratch / names[1], "--plots", plots, "--rounds", "50"],
+             self.scratch / names[0], "--trace", self.scratch / names[1], "--plots", plots, "--threads", "1", "--rounds", "50"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.stderr.readline()  # the first line of progress
         process.send_signal(signal.SIGINT)
@@ -267,7 +267,7 @@ class RunTrace(TraceTest):
         trace = self.scratch / "run.trace.json"
         rows = [{"id": i, "ids": [3 + i, 40, 50] * 5} for i in range(6)]
         answers, _, _ = self.run_rows(rows, "--drafter", DRAFTER, "--concurrency", "4", "--max-tokens", "25",
-                                      "--prefill-chunk", "7", "--trace", trace)
+                                      "--prefill-chunk", "7", "--threads", "1", "--trace", trace)
         steps = [span["args"] for span in self.steps(trace)]
         cycles = [cycle for answer in answers for cycle in answer["cycles"]]
         for key in ("drafted", "verified", "accepted"):
