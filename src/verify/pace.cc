@@ -11,13 +11,20 @@ constexpr double kUsualWeight = 8;
 // Cycles before drafting is judged: at first, and when it is tried again.
 constexpr int kFirstTry = 8, kTry = 4;
 constexpr int kFirstRest = 16, kLongestRest = 256;
+// A new request's, where drafts of others lose: short answers are mostly through before they try.
+constexpr int kLosingRest = 64;
 
 }  // namespace
 
 Pace::Pace(DraftGain usual)
     : sum_(usual * kUsualWeight),
       tries_left_(usual.spent_ms > 0 ? kTry : kFirstTry),
-      next_rest_(kFirstRest) {}
+      next_rest_(kFirstRest) {
+  if (usual.saved_ms >= usual.spent_ms) return;
+  sum_ = {};
+  rest_ = kLosingRest;
+  next_rest_ = 2 * kLosingRest;
+}
 
 void Pace::rested() {
   if (rest_ > 0) --rest_;

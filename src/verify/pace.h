@@ -14,7 +14,7 @@ struct DraftGain {
 class Pace {
  public:
   Pace() : Pace(DraftGain{}) {}
-  // usual: what a cycle of other requests gained on average; zeros: not known.
+  // usual: what others' cycles gained on average, zeros: not known. After a loss it rests first.
   explicit Pace(DraftGain usual);
   bool drafts() const { return rest_ == 0; }
   void rested();  // a cycle without drafts has passed

@@ -107,6 +107,21 @@ TEST(Pace, AUsefulOneHardlyRests) {
   EXPECT_GT(sum / 50, 0.9);
 }
 
+TEST(Pace, ANewRequestRestsFirstWhereOthersLose) {
+  Pace pace({0.1, 0.2});
+  int rests = 0;
+  for (; !pace.drafts(); ++rests) pace.rested();
+  EXPECT_GE(rests, 32);
+  EXPECT_LE(rests, 128);
+  // It is then judged by its own drafts.
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_TRUE(pace.drafts());
+    pace.drafted({1, 0.2});
+  }
+  EXPECT_TRUE(Pace({0.2, 0.1}).drafts());
+  EXPECT_TRUE(Pace().drafts());
+}
+
 TEST(Pace, NoticesWhenDraftingPaysAgain) {
   Pace pace;
   for (int i = 0; i < 2000; ++i) pace.drafts() ? pace.drafted({0, 0.3}) : pace.rested();

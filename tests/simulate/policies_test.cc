@@ -44,6 +44,19 @@ TEST(Policies, WhereEveryRowCostsAStepNothingIsVerified) {
   EXPECT_LT(speed(with, "global", 4), 0.9 * off);
 }
 
+// Short answers are through soon: a request must not begin with tries where others' drafts lose.
+TEST(Policies, ShortAnswersDoNotPayForTries) {
+  const Recording recording = recording_of(0.3, 5, 0.4);
+  const Costs costs({{{1, 4}, {2, 8}}, {{1, 1.6}, {2, 3.2}}});
+  const Trial run(recording, costs);
+  const auto tokens_per_s = [&](const char* policy) {
+    return run_closed(run.setup, run.policy_of(policy),
+                      {.concurrency = 8, .cycles = 40000, .tokens = 120})
+        .total_tok_per_s();
+  };
+  EXPECT_GT(tokens_per_s("auto"), 0.97 * tokens_per_s("off"));
+}
+
 TEST(Policies, BoundsAreNeverBehind) {
   const Recording recording = recording_of(0.7, 6, 0.5);
   const Costs costs = knee(3, 24);
