@@ -43,13 +43,6 @@ std::string plot(const std::string& title, const std::string& y, std::vector<Plo
   return svg_of(plot);
 }
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text)
-    out += c == '<' ? std::string("&lt;") : c == '&' ? std::string("&amp;") : std::string(1, c);
-  return out;
-}
-
 std::string both(const Rows& rows, const std::string& title, const std::string& key) {
   return plot(title, key,
               {{.label = "trained", .points = curve(rows.trained, key), .faint = true},
@@ -93,7 +86,7 @@ Status write_learn_report(const std::filesystem::path& folder) {
         by_slot(rows, "Most likely token agrees, by slot", "accuracy"),
         both(rows, "Confidence against overlap", "confidence_abs_error")})
     page += svg + "\n";
-  page += "<h2>Recipe</h2><pre>" + escaped(recipe) + "</pre></html>\n";
+  page += "<h2>Recipe</h2><pre>" + xml_text(recipe) + "</pre></html>\n";
   return write_file_atomically(folder / "report.html", page);
 }
 

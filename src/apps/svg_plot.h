@@ -22,6 +22,7 @@ struct Plot {
 };
 
 std::string svg_of(const Plot& plot);
+std::string xml_text(const std::string& text);  // escaped; control characters are left out
 // A distance of marks, 1, 2 or 5 times a power of ten, that gives about five over the span.
 double mark_step(double span);
 
