@@ -1,9 +1,9 @@
-// Time of token masks: of places that are new, and of those that were there before.
+// Processor time of token masks: where nothing is known of a grammar, and of places known before.
 //   mask_speed MODEL FILE...    a GGUF file or directory, then JSON schemas and GBNF files (*.gbnf)
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include "grammar/grammar.h"
@@ -11,10 +11,12 @@
 namespace {
 
 using namespace dspark;
-using Clock = std::chrono::steady_clock;
 
-double microseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+// Of this thread, so that a busy machine changes less.
+double cpu_microseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
 }
 
 Result<std::shared_ptr<const grammar::Grammar>> read_grammar(const std::string& file) {
@@ -35,26 +37,38 @@ struct Times {
   }
 };
 
-// Walks of random allowed tokens, twice the same.
-void measure(const grammar::Masks& masks) {
-  Times first, again;
-  for (unsigned seed = 0; seed < 20; ++seed)
-    for (Times* times : {&first, &again}) {
-      std::mt19937 random(seed);
-      const auto constraint = masks.start();
-      for (int n = 0; n < 60; ++n) {
-        const auto start = Clock::now();
-        const auto words = constraint->allowed();
-        if (!words.ok()) break;
-        times->microseconds.push_back(microseconds_since(start));
-        std::vector<int32_t> ids;
-        for (size_t id = 0; id < words.value().size() * 64; ++id)
-          if (words.value()[id / 64] >> (id % 64) & 1) ids.push_back(static_cast<int32_t>(id));
-        constraint->push(ids[random() % ids.size()]);
-      }
+// Walks of random allowed tokens: each place's mask where nothing is known of the grammar yet, and
+// where it was asked for before.
+void measure(const std::shared_ptr<const grammar::Grammar>& made,
+             const std::shared_ptr<const grammar::TokenTrie>& trie) {
+  const grammar::Masks masks(made, trie);
+  Times cold, known;
+  const auto time = [](sample::Constraint& constraint, Times& times) {
+    const double start = cpu_microseconds();
+    const auto words = constraint.allowed();
+    if (words.ok()) times.microseconds.push_back(cpu_microseconds() - start);
+    return words;
+  };
+  for (unsigned seed = 0; seed < 10; ++seed) {
+    std::mt19937 random(seed);
+    const auto constraint = masks.start();
+    std::vector<int32_t> walk;
+    for (int n = 0; n < 40; ++n) {
+      const auto words = constraint->allowed();
+      if (!words.ok()) break;
+      if (!time(*constraint, known).ok()) break;
+      const auto first = grammar::Masks(made, trie).start();
+      for (const int32_t id : walk) first->push(id);
+      if (!time(*first, cold).ok()) break;
+      std::vector<int32_t> ids;
+      for (size_t id = 0; id < words.value().size() * 64; ++id)
+        if (words.value()[id / 64] >> (id % 64) & 1) ids.push_back(static_cast<int32_t>(id));
+      walk.push_back(ids[random() % ids.size()]);
+      constraint->push(walk.back());
     }
-  first.print("new or known");
-  again.print("known");
+  }
+  cold.print("nothing known");
+  known.print("known");
 }
 
 }  // namespace
@@ -69,18 +83,18 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}\n", tokenizer.message());
     return 1;
   }
-  auto start = Clock::now();
+  double start = cpu_microseconds();
   const auto trie = grammar::make_token_trie(tokenizer.value(), tokenizer.value().vocab_size());
   fmt::print("trie of {} tokens: {:.1f} ms\n", tokenizer.value().vocab_size(),
-             microseconds_since(start) / 1e3);
+             (cpu_microseconds() - start) / 1e3);
   for (int i = 2; i < argc; ++i) {
-    start = Clock::now();
+    start = cpu_microseconds();
     auto made = read_grammar(argv[i]);
     if (!made.ok()) {
       fmt::print(stderr, "{}\n", made.message());
       return 1;
     }
-    fmt::print("{}: compiled in {:.2f} ms\n", argv[i], microseconds_since(start) / 1e3);
-    measure(grammar::Masks(made.take(), trie));
+    fmt::print("{}: compiled in {:.2f} ms\n", argv[i], (cpu_microseconds() - start) / 1e3);
+    measure(made.value(), trie);
   }
 }
