@@ -8,20 +8,23 @@ namespace dspark::serve {
 namespace {
 
 // A chat's fields that mean the same in all three.
-constexpr const char* kShared[] = {"temperature",
-                                   "top_p",
-                                   "top_k",
-                                   "min_p",
-                                   "presence_penalty",
-                                   "frequency_penalty",
-                                   "repeat_penalty",
-                                   "seed",
-                                   "logit_bias",
-                                   "ignore_eos",
-                                   "repetition_penalty",
-                                   "stream",
-                                   "speculation",
-                                   "chat_template_kwargs"};
+constexpr const char* kShared[] = {
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "logit_bias",
+    "ignore_eos",
+    "stream",
+    "presence_penalty",
+    "frequency_penalty",
+    "repeat_penalty",
+    "repetition_penalty",
+    "chat_template_kwargs",
+    "speculation",
+    "grammar",
+};
 
 class ChatBody {
  public:
@@ -58,7 +61,7 @@ class ChatBody {
 
   // A responses' text.format: a schema lies in it, where a chat has it one level deeper.
   void format(Json format) {
-    names_["response_format"] = "text.format";
+    names_["response_format"] = names_["response_format.json_schema"] = "text.format";
     const Json type = format.is_object() ? format.value("type", Json()) : Json();
     if (type == "json_schema") {
       format.erase("type");
@@ -83,11 +86,12 @@ class ChatBody {
     }
     auto& error = std::get<ApiError>(parsed);
     names_["messages"] = messages;
-    if (const auto named = names_.find(error.param); named != names_.end()) {
-      if (error.message.starts_with(error.param))
-        error.message.replace(0, error.param.size(), named->second);
-      error.param = named->second;
-    }
+    for (auto named = names_.rbegin(); named != names_.rend(); ++named)  // the longest first
+      if (const auto& [chats, own] = *named; error.param.starts_with(chats)) {
+        if (error.message.starts_with(chats)) error.message.replace(0, chats.size(), own);
+        error.param.replace(0, chats.size(), own);
+        break;
+      }
     return parsed;
   }
 

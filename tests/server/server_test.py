@@ -181,10 +181,16 @@ class Routes(ServerTest):
                               ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content"),
                               ({"previous_response_id": "resp_1"}, "previous_response_id"),
                               ({"max_output_tokens": 0}, "max_output_tokens"), ({"temperature": "hot"}, "temperature"),
-                              ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+                              ({"text": {"format": {"type": "xml"}}}, "text.format"),
+                              ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format"),
+                              ({"grammar": "root ::= ("}, "grammar"),
                               ({"input": "a" * 600}, "input"), ({"tools": [{}]}, "tools"), ({"background": True}, "background")):
             self.refused(400, path, {"input": "hello", **change}, param, param=param)
         self.refused(400, path, {}, param="input")
+        said = {"type": "json_schema", "name": "x", "schema": {"enum": ["red", "green"]}}
+        reply = self.ok(path, {"input": "hello", "max_output_tokens": 40, "text": {"format": said}})
+        self.assertIn(json.loads(reply["output"][0]["content"][0]["text"]), ("red", "green"))
+        self.assertEqual(reply["text"], {"format": said})
         self.ok(path, {"input": "hello", "max_output_tokens": 2, "n": 3, "truncation": "auto"})
         self.assertEqual(self.server.headers["X-Dspark-Ignored"], "n, truncation")
 
