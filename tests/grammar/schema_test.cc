@@ -8,12 +8,12 @@ namespace {
 
 using testing::Json;
 
-struct Case {
+struct SchemaCase {
   const char* schema;
   std::vector<std::string> texts, others;
 };
 
-const Case kCases[] = {
+const SchemaCase kSchemaCases[] = {
     {R"({"type": "boolean"})", {"true", "false"}, {"null", "tru", " true"}},
     {R"({"type": ["null", "integer"]})", {"null", "-7", "0"}, {"1.5", "01", "--1", "\"a\""}},
     {R"({"type": "number"})", {"-0.5", "12e+3", "1E9", "7"}, {"1.", ".5", "1e", "+1", "1e999"}},
@@ -86,7 +86,7 @@ const Case kCases[] = {
 };
 
 TEST(Schema, AcceptsItsTextsAndNoOthers) {
-  for (const Case& c : kCases) {
+  for (const SchemaCase& c : kSchemaCases) {
     const auto grammar = Grammar::from_json_schema(Json::parse(c.schema));
     ASSERT_TRUE(grammar.ok()) << c.schema << ": " << grammar.message();
     for (const std::string& text : c.texts)
@@ -143,7 +143,7 @@ TEST(Schema, WhateverIsAllowedConforms) {
   int texts = 0;
   for (const char* family : {"smollm", "gemma"}) {
     const tokenizer::Tokenizer& tokenizer = testing::vocabulary(family);
-    for (const Case& c : kCases) {
+    for (const SchemaCase& c : kSchemaCases) {
       const Json schema = Json::parse(c.schema);
       const Masks masks = testing::masks_of(Grammar::from_json_schema(schema).take(), tokenizer);
       for (unsigned seed = 0; seed < 6; ++seed) {

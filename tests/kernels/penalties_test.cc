@@ -56,7 +56,8 @@ TEST(Penalties, PopIsTheInverseOfPush) {
   p.presence_penalty = 0.4f;
   p.frequency_penalty = 0.2f;
   const std::vector<float> row = random_row(5, 200, 1);
-  Sampler sampler(p, std::vector<int32_t>{4, 8}, 200), straight = sampler;
+  const std::vector<int32_t> prompt = {4, 8};
+  Sampler sampler(p, prompt, 200), straight(p, prompt, 200);
   std::mt19937 random(1);
   std::vector<int32_t> committed;
   for (int round = 0; round < 200; ++round) {

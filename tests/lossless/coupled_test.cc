@@ -25,7 +25,7 @@ Tokens plain_text(const ToyModel& model, const sample::Params& params, const Tok
 }
 
 // Drafts for a text's next slots, right about half of the time.
-Tokens drafts_for(const ToyModel& model, sample::Sampler sampler, Tokens text, size_t count,
+Tokens drafts_for(const ToyModel& model, sample::Sampler& sampler, Tokens text, size_t count,
                   std::mt19937& random) {
   Tokens drafts;
   for (size_t j = 0; j < count; ++j) {
@@ -35,6 +35,7 @@ Tokens drafts_for(const ToyModel& model, sample::Sampler sampler, Tokens text, s
     text.push_back(id);
     sampler.push(id);
   }
+  for (size_t j = drafts.size(); j-- > 0;) sampler.pop(drafts[j]);
   return drafts;
 }
 

@@ -82,7 +82,9 @@ TEST(OnlineConfidence, CalibratedOnesStayAsTheyAreUntilTheyAreNotTrue) {
       if (i % 50 == 0) bias = {};
       const double signal = std::normal_distribution<double>(0.5, 1.5)(random);
       const double p = online.confidence(0, signal, bias);
-      if (!online.learns()) EXPECT_DOUBLE_EQ(p, 1 / (1 + real_exp(-signal)));
+      if (!online.learns()) {
+        EXPECT_DOUBLE_EQ(p, 1 / (1 + real_exp(-signal)));
+      }
       const bool accepted =
           std::uniform_real_distribution<double>(0, 1)(random) < logistic(signal + shift);
       online.observe(0, signal, bias, accepted);

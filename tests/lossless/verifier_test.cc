@@ -140,7 +140,7 @@ TEST(Verifier, LeavesTheSamplerAsItWas) {
       c.drafts = {static_cast<int32_t>(seed % 5), 3, static_cast<int32_t>(seed % 3)};
       for (size_t i = 0; i < 4; ++i) c.rows.push_back(model.logits({static_cast<int32_t>(i)}));
       c.q.assign(3, Row(kVocab, 0.2f));
-      sample::Sampler sampler(c.params, {}, kVocab), untouched = sampler;
+      sample::Sampler sampler(c.params, {}, kVocab), untouched(c.params, {}, kVocab);
       ASSERT_TRUE(c.run(mode, sampler, {0.3, 0.6, 0.2}).ok());
       Row a(kVocab), b(kVocab);
       ASSERT_TRUE(sampler.distribution(c.rows[0], a).ok());
