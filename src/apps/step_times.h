@@ -7,8 +7,9 @@
 
 namespace dspark::apps {
 
-// Tokens of the prompts, and of the answers: fewer where steps are long. Contexts stay below 128.
-inline constexpr int kTimedPrompt = 16;
+// Tokens of the prompts, so few that 64 of them are one chunk, and of the answers: fewer where steps
+// are long.
+inline constexpr int kTimedPrompt = 4;
 inline int timed_tokens(int requests) { return requests < 16 ? 64 : 24; }
 
 struct StepTimes {  // milliseconds, by step

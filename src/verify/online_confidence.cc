@@ -14,9 +14,9 @@ constexpr double kPriorInformation = 2, kMostInformation = 200;
 constexpr double kBiasPrior = 4, kBiasFading = 0.97;
 // A margin's worth before anything was seen.
 constexpr double kMarginOffset = -0.2, kMarginScale = 0.3;
-// A drift: outcomes of the last 500 slots or so are off by this many standard deviations, and by
-// this much a slot: what is smaller costs no planner anything.
-constexpr double kDriftFading = 0.998, kDriftDeviations = 5, kDriftSize = 0.04;
+// A drift: outcomes of the last 500 slots or so, and not of fewer than these, are off by this many
+// standard deviations, and by this much a slot: what is smaller costs no planner anything.
+constexpr double kDriftFading = 0.998, kDriftDeviations = 5, kDriftSize = 0.04, kDriftLeast = 50;
 constexpr int kPassedMost = 64;  // blocks that a slot may go without being looked at
 constexpr double kFairChance = 0.6;
 
@@ -88,7 +88,8 @@ void OnlineConfidence::watch(double p, bool accepted) {
   variance_ = variance_ * kDriftFading * kDriftFading + p * (1 - p);
   weight_ = weight_ * kDriftFading + 1;
   const double off = std::fabs(surprise_);
-  learns_ = off > kDriftDeviations * std::sqrt(variance_) && off > kDriftSize * weight_;
+  learns_ = weight_ > kDriftLeast && off > kDriftDeviations * std::sqrt(variance_) &&
+            off > kDriftSize * weight_;
 }
 
 }  // namespace dspark::verify

@@ -112,7 +112,8 @@ class Eval(ProgramTest):
             self.assertTrue(timing["same_text"])
             self.assertGreater(timing["speed_up"], 0)
             self.assertAlmostEqual(timing["speed_up"], timing["draft_tok_per_s"] / timing["plain_tok_per_s"])
-            self.assertGreater(timing["draft_cost"], 0)
+            if timing["draft_cost"] is not None:  # drafts of random weights lose, and auto soon stops
+                self.assertGreater(timing["draft_cost"], 0)
             self.assertTrue(timing["steps"])
             self.assertLessEqual(timing["speed_ups"][0], timing["speed_up"] * 1.0001)
             self.assertGreaterEqual(timing["speed_ups"][-1] * 1.0001, timing["speed_up"])

@@ -130,4 +130,4 @@ class ProgramTest(unittest.TestCase):
 
 
 def main():
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -10,18 +10,18 @@
 namespace dspark::draft {
 namespace {
 
-std::filesystem::path fixture(const std::string& name) {
+std::filesystem::path drafter_folder(const std::string& name) {
   return std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures" / name / "draft";
 }
 
-DrafterFile opened(const std::string& name) {
-  auto file = DrafterFile::open(fixture(name));
+DrafterFile opened_gemma4(const std::string& name) {
+  auto file = DrafterFile::open(drafter_folder(name));
   CHECK(file.ok(), "{}", file.message());
   return file.take();
 }
 
 TEST(Gemma4Drafter, Block) {
-  const DrafterFile file = opened("gemma4_dspark");
+  const DrafterFile file = opened_gemma4("gemma4_dspark");
   const model::Spec& s = file.config().decoder;
   EXPECT_EQ(file.config().kind, Kind::kBlock);
   EXPECT_EQ(s.family, model::Family::kGemma4);
@@ -37,7 +37,7 @@ TEST(Gemma4Drafter, Block) {
 }
 
 TEST(Gemma4Drafter, Eagle3) {
-  const DrafterFile file = opened("gemma4_eagle3");
+  const DrafterFile file = opened_gemma4("gemma4_eagle3");
   EXPECT_EQ(file.config().kind, Kind::kEagle3);
   EXPECT_TRUE(file.config().decoder.pairs_embedding);
   EXPECT_EQ(file.tensors().size(), 18u);
@@ -49,7 +49,7 @@ Result<DrafterConfig> read_again(const nlohmann::json& json) {
 
 TEST(Gemma4Drafter, ConfigWrittenAndReadAgain) {
   for (const char* name : {"gemma4_dspark", "gemma4_eagle3"}) {
-    DrafterConfig config = opened(name).config();
+    DrafterConfig config = opened_gemma4(name).config();
     for (const int pairs : {config.decoder.kinds[0].rope.pairs, 1, 2, 3, 5, 7, 11}) {
       config.decoder.kinds[0].rope.pairs = pairs;
       const auto again = read_again(config_to_json(config));
@@ -68,13 +68,13 @@ TEST(Gemma4Drafter, ConfigWrittenAndReadAgain) {
 }
 
 TEST(Gemma4Drafter, RefusesAnotherFamilysLayers) {
-  nlohmann::json json = config_to_json(opened("gemma4_dspark").config());
+  nlohmann::json json = config_to_json(opened_gemma4("gemma4_dspark").config());
   json["model_type"] = "qwen3";
   json["hidden_act"] = "silu";
   json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 1e6}};
   EXPECT_NE(read_again(json).message().find("expected gemma4_text for Gemma4DSparkModel"),
             std::string::npos);
-  json = config_to_json(opened("gemma4_dspark").config());
+  json = config_to_json(opened_gemma4("gemma4_dspark").config());
   json["layer_types"][0] = "sliding_attention";
   json["sliding_window"] = 8;
   EXPECT_NE(read_again(json).message().find("draft layers are full_attention"), std::string::npos);

@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 using Rows = std::vector<std::vector<float>>;
 
-constexpr double kTolerance = 1e-5;
+constexpr double kChanceTolerance = 1e-5;
 
 Rows distributions(const json& logits, sample::Sampler& sampler) {
   Rows rows;
@@ -27,7 +27,7 @@ Rows distributions(const json& logits, sample::Sampler& sampler) {
 bool same_distribution(std::span<const float> weights, const json& want) {
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   for (size_t v = 0; v < weights.size(); ++v)
-    if (!near(static_cast<double>(weights[v]) / total, want[v], kTolerance)) return false;
+    if (!near(static_cast<double>(weights[v]) / total, want[v], kChanceTolerance)) return false;
   return weights.size() == want.size();
 }
 
@@ -67,7 +67,7 @@ void check_case(const json& c, int vocab, const std::string& name, Report& repor
     const auto draft = static_cast<size_t>(drafts[i]);
     const double chance = std::min(
         1.0, verify::likelihood_ratio(p[i][draft], verify::probability({{}, q[i]}, drafts[i])));
-    report.check(near(chance, want["accept_prob"][i], kTolerance),
+    report.check(near(chance, want["accept_prob"][i], kChanceTolerance),
                  fmt::format("{}: accept_prob {} is {}", name, i, chance));
     report.check(i >= thresholds.size() || thresholds[i] == chance,
                  fmt::format("{}: threshold {}", name, i));

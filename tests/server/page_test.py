@@ -22,7 +22,8 @@ class Page(ProgramTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = Server(cls.model, "--drafter", BARE_MODEL.parent / "draft", "--planner", "full")
+        cls.server = Server(cls.model, "--drafter", BARE_MODEL.parent / "draft", "--planner", "full",
+                            "--isa", "ref")  # slow enough for a person to see
         cls.browser = browser.Browser()
 
     @classmethod

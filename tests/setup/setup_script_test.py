@@ -102,7 +102,7 @@ class SetupTest(unittest.TestCase):
         self.assertEqual(self.last_line(result), "35 passed, 0 failed")
         tsan = [c for c in self.called if c.startswith("cmake --build --preset tsan")]
         self.assertEqual(
-            tsan, ["cmake --build --preset tsan --target test_base test_kernels test_engine"])
+            tsan, ["cmake --build --preset tsan --target test_base test_kernels test_engine test_embed"])
 
     def test_counts_failures_and_skips(self):
         self.count_tests(10, 2, 1, status=8)
