@@ -33,9 +33,9 @@ struct Step {
   int plain_rows() const { return static_cast<int>(requests.size()) + other_rows; }
 };
 
-class Costs : public StepCost {
+class TableCosts : public StepCost {
  public:
-  explicit Costs(const std::vector<double>& ms) : ms_(ms) {}
+  explicit TableCosts(const std::vector<double>& ms) : ms_(ms) {}
   double step_ms(int rows) const override {
     return ms_[std::min(static_cast<size_t>(rows), ms_.size() - 1)];
   }
@@ -96,7 +96,7 @@ Planned plan_of(const char* name, const Step& step) {
   planned.plan =
       make_planner(parse_planner(name).take(), Mode::kCoupled)
           .take()
-          ->plan({views, step.other_rows, step.max_rows}, Costs(step.ms), planned.lengths);
+          ->plan({views, step.other_rows, step.max_rows}, TableCosts(step.ms), planned.lengths);
   return planned;
 }
 
@@ -118,7 +118,7 @@ TEST(Planner, KeepsToItsLimits) {
         for (int j = 0; j < lengths[r]; ++j)
           tokens += step.requests[r].survival[static_cast<size_t>(j)];
       RC_ASSERT(std::fabs(plan.expected_tokens - tokens) < 1e-9);
-      const double rate = plan.rows == 0 ? 0 : tokens / Costs(step.ms).step_ms(plan.rows);
+      const double rate = plan.rows == 0 ? 0 : tokens / TableCosts(step.ms).step_ms(plan.rows);
       RC_ASSERT(std::fabs(plan.tokens_per_ms - rate) < 1e-9);
     }
   }));
@@ -144,7 +144,7 @@ std::vector<std::pair<size_t, int>> ranked(const Step& step, bool lagged) {
 TEST(Planner, EqualsThePlainDefinitions) {
   EXPECT_TRUE(rc::check([] {
     const Step step = any_step();
-    const Costs cost(step.ms);
+    const TableCosts cost(step.ms);
     const int plain = step.plain_rows();
     // Tokens per ms after k slots of an order.
     const auto rates = [&](bool lagged) {

@@ -13,7 +13,7 @@
 namespace dspark::verify::testing {
 namespace {
 
-constexpr int kVocab = 3, kSlots = 3, kTokens = 5;
+constexpr int kSampledVocab = 3, kSampledSlots = 3, kTokens = 5;
 constexpr int kTail = 3;  // tokens compared: the first and the last three of five
 
 // Rows by prefix, made once.
@@ -64,13 +64,13 @@ struct Generator {
   Planner& planner;
   Variates variates = Variates::kByAnchor;
   Cost cost{false};
-  Verifier verifier{mode, kVocab};
-  std::vector<int64_t> lengths = std::vector<int64_t>(kSlots + 1, 0);  // how often planned
+  Verifier verifier{mode, kSampledVocab};
+  std::vector<int64_t> lengths = std::vector<int64_t>(kSampledSlots + 1, 0);  // how often planned
 
   Tokens generate(uint64_t seed) {
     sample::Params params = cached.toy.params;
     params.seed = seed;
-    sample::Sampler sampler(params, {}, kVocab);
+    sample::Sampler sampler(params, {}, kSampledVocab);
     std::vector<double> older, old;  // survival two cycles ago, and one
     Tokens text;
     while (static_cast<int>(text.size()) < kTokens) cycle(sampler, text, older, old);
@@ -90,7 +90,7 @@ struct Generator {
     Tokens prefix = text;
     std::vector<double> confidence, survival, accept;
     double product = 1;
-    for (int j = 0; j < kSlots; ++j) {
+    for (int j = 0; j < kSampledSlots; ++j) {
       const auto& place = cached.at(prefix);
       confidence.push_back(place.confidence);
       survival.push_back(product *= place.confidence);
@@ -98,7 +98,7 @@ struct Generator {
       prefix.push_back(sample::draw(place.q, variate(seed, anchor, j, sample::Purpose::kDraft)));
     }
     RequestView view;
-    view.drafted = kSlots;
+    view.drafted = kSampledSlots;
     view.confidence = confidence;
     view.survival = survival;
     view.lagged_survival = older;
@@ -137,7 +137,7 @@ struct Generator {
 size_t number_of(const Tokens& text, size_t begin) {
   size_t number = 0;
   for (size_t i = begin; i < begin + kTail; ++i)
-    number = number * kVocab + static_cast<size_t>(text[i]);
+    number = number * kSampledVocab + static_cast<size_t>(text[i]);
   return number;
 }
 
@@ -148,7 +148,7 @@ void target_tails(const Toy& toy, Tokens& text, double chance, size_t begin,
     return;
   }
   const std::vector<double> p = normalised(toy.p(text));
-  for (int32_t v = 0; v < kVocab; ++v) {
+  for (int32_t v = 0; v < kSampledVocab; ++v) {
     text.push_back(v);
     target_tails(toy, text, chance * p[static_cast<size_t>(v)], begin, law);
     text.pop_back();
@@ -156,7 +156,8 @@ void target_tails(const Toy& toy, Tokens& text, double chance, size_t begin,
 }
 
 Toy toy() {
-  Toy made{ToyModel(21, kVocab, 0.8f), ToyModel(22, kVocab, 0.8f), {}, kSlots, {}};
+  Toy made{
+      ToyModel(21, kSampledVocab, 0.8f), ToyModel(22, kSampledVocab, 0.8f), {}, kSampledSlots, {}};
   made.params.temperature = 1;
   return made;
 }
@@ -227,7 +228,7 @@ TEST(SampledFaults, AGlobalPlanIsCaught) {
 TEST(SampledFaults, VariatesThatComeAgainAreCaught) {
   // Keyed by the slot's position instead of the cycle's anchor: where a block ends depends on all
   // its variates, so those behind its end are no longer free.
-  const auto planner = make_planner({PlannerKind::kFixed, kSlots, 0}, Mode::kBlock).take();
+  const auto planner = make_planner({PlannerKind::kFixed, kSampledSlots, 0}, Mode::kBlock).take();
   Cached cached{toy(), {}};
   Generator generator{cached, Mode::kBlock, *planner, Variates::kBySlotPosition};
   EXPECT_LT(worst_fit(generator, kFaultTexts), 1e-6);

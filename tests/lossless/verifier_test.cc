@@ -9,10 +9,10 @@
 namespace dspark::verify::testing {
 namespace {
 
-constexpr int kVocab = 5;
+constexpr int kFewTokens = 5;
 const float kNan = std::nanf("");
 
-struct Case {
+struct VerifierCase {
   sample::Params params;
   Tokens drafts;
   std::vector<Row> rows, q;
@@ -20,7 +20,7 @@ struct Case {
 
   std::vector<std::span<const float>> row_spans() const { return {rows.begin(), rows.end()}; }
   Result<Verdict> run(Mode mode, std::vector<double> accept = {}, double next = 0.5) const {
-    sample::Sampler sampler(params, {}, kVocab);
+    sample::Sampler sampler(params, {}, kFewTokens);
     return run(mode, sampler, std::move(accept), next);
   }
   Result<Verdict> run(Mode mode, sample::Sampler& sampler, std::vector<double> accept = {},
@@ -29,22 +29,22 @@ struct Case {
     std::vector<DraftDistribution> draft;
     for (const Row& row : q) draft.push_back({{}, row});
     const CycleInput cycle{40, drafts, spans, draft, stops};
-    Verifier verifier(mode, kVocab);
+    Verifier verifier(mode, kFewTokens);
     accept.resize(drafts.size(), 0.5);
     return verifier.verify(cycle, {accept, next}, sampler);
   }
 };
 
-Case peaked(Tokens wanted, Tokens drafts) {
-  Case c;
+VerifierCase peaked(Tokens wanted, Tokens drafts) {
+  VerifierCase c;
   c.params.temperature = 1;
   c.drafts = std::move(drafts);
   for (const int32_t id : wanted) {
-    Row row(kVocab, 0);
+    Row row(kFewTokens, 0);
     row[static_cast<size_t>(id)] = 60;
     c.rows.push_back(row);
   }
-  c.q.assign(c.drafts.size(), Row(kVocab, 0.2f));
+  c.q.assign(c.drafts.size(), Row(kFewTokens, 0.2f));
   return c;
 }
 
@@ -52,13 +52,13 @@ constexpr Mode kModes[] = {Mode::kGreedy, Mode::kCoupled, Mode::kRejection, Mode
 
 TEST(Verifier, AcceptsWhatTheTargetIsSureOf) {
   for (const Mode mode : kModes) {
-    Case c = peaked({1, 2, 3, 4}, {1, 2, 0});
+    VerifierCase c = peaked({1, 2, 3, 4}, {1, 2, 0});
     if (mode == Mode::kGreedy) c.params.temperature = 0;
     const Verdict verdict = c.run(mode).take();
     EXPECT_EQ(verdict.accepted, 2) << mode_name(mode);
     EXPECT_EQ(verdict.next, 3);
     EXPECT_FALSE(verdict.stopped);
-    Case all = peaked({1, 2, 3, 4}, {1, 2, 3});
+    VerifierCase all = peaked({1, 2, 3, 4}, {1, 2, 3});
     EXPECT_EQ(all.run(Mode::kBlock).take().accepted, 3);
     EXPECT_EQ(all.run(Mode::kBlock).take().next, 4);
     const Verdict plain = peaked({4}, {}).run(Mode::kRejection).take();
@@ -70,7 +70,7 @@ TEST(Verifier, AcceptsWhatTheTargetIsSureOf) {
 TEST(Verifier, StopTokens) {
   for (const Mode mode : kModes) {
     const auto with = [&](Tokens stops) {
-      Case c = peaked({1, 2, 3, 4}, {1, 2, 3});
+      VerifierCase c = peaked({1, 2, 3, 4}, {1, 2, 3});
       if (mode == Mode::kGreedy) c.params.temperature = 0;
       c.stops = std::move(stops);
       return c.run(mode).take();
@@ -92,18 +92,18 @@ TEST(Verifier, StopTokens) {
 TEST(Verifier, RowsBehindTheEndAreNotRead) {
   // Rows after a draft that can't stand have no meaning (a grammar's, say): NaN marks them.
   for (const Mode mode : kModes) {
-    Case c = peaked({1, 2, 3, 4}, {1, 0, 3});
+    VerifierCase c = peaked({1, 2, 3, 4}, {1, 0, 3});
     c.rows[1][0] = -std::numeric_limits<float>::infinity();  // draft 0 is illegal there
-    c.rows[2] = c.rows[3] = Row(kVocab, kNan);
+    c.rows[2] = c.rows[3] = Row(kFewTokens, kNan);
     if (mode == Mode::kGreedy) c.params.temperature = 0;
     const auto verdict = c.run(mode);
     ASSERT_TRUE(verdict.ok()) << mode_name(mode) << verdict.message();
     EXPECT_EQ(verdict.value().accepted, 1);
     EXPECT_EQ(verdict.value().next, 2);
 
-    Case stop = peaked({1, 2, 3, 4}, {1, 2, 3});
+    VerifierCase stop = peaked({1, 2, 3, 4}, {1, 2, 3});
     stop.stops = {2};
-    stop.rows[2] = stop.rows[3] = Row(kVocab, kNan);
+    stop.rows[2] = stop.rows[3] = Row(kFewTokens, kNan);
     if (mode == Mode::kGreedy) stop.params.temperature = 0;
     ASSERT_TRUE(stop.run(mode).ok()) << mode_name(mode);
     EXPECT_EQ(stop.run(mode).value().accepted, 2);
@@ -113,11 +113,11 @@ TEST(Verifier, RowsBehindTheEndAreNotRead) {
 TEST(Verifier, RowsWithoutADistributionAreErrors) {
   for (const Mode mode : kModes)
     for (size_t bad = 0; bad < 3; ++bad) {
-      Case c = peaked({1, 2, 3}, {1, 2});
+      VerifierCase c = peaked({1, 2, 3}, {1, 2});
       if (mode == Mode::kGreedy) c.params.temperature = 0;
       c.params.frequency_penalty = 0.1f;
       c.rows[bad][3] = kNan;
-      sample::Sampler sampler(c.params, {}, kVocab);
+      sample::Sampler sampler(c.params, {}, kFewTokens);
       const auto verdict = c.run(mode, sampler);
       ASSERT_FALSE(verdict.ok()) << mode_name(mode) << bad;
       EXPECT_NE(verdict.message().find("token 3"), std::string::npos);
@@ -131,18 +131,18 @@ TEST(Verifier, LeavesTheSamplerAsItWas) {
   params.temperature = 0.9f;
   params.repeat_penalty = 1.4f;
   params.presence_penalty = 0.7f;
-  const ToyModel model(8, kVocab, 1);
+  const ToyModel model(8, kFewTokens, 1);
   for (const Mode mode : {Mode::kCoupled, Mode::kRejection, Mode::kBlock})
     for (uint64_t seed = 0; seed < 50; ++seed) {
-      Case c;
+      VerifierCase c;
       c.params = params;
       c.params.seed = seed;
       c.drafts = {static_cast<int32_t>(seed % 5), 3, static_cast<int32_t>(seed % 3)};
       for (size_t i = 0; i < 4; ++i) c.rows.push_back(model.logits({static_cast<int32_t>(i)}));
-      c.q.assign(3, Row(kVocab, 0.2f));
-      sample::Sampler sampler(c.params, {}, kVocab), untouched(c.params, {}, kVocab);
+      c.q.assign(3, Row(kFewTokens, 0.2f));
+      sample::Sampler sampler(c.params, {}, kFewTokens), untouched(c.params, {}, kFewTokens);
       ASSERT_TRUE(c.run(mode, sampler, {0.3, 0.6, 0.2}).ok());
-      Row a(kVocab), b(kVocab);
+      Row a(kFewTokens), b(kFewTokens);
       ASSERT_TRUE(sampler.distribution(c.rows[0], a).ok());
       ASSERT_TRUE(untouched.distribution(c.rows[0], b).ok());
       EXPECT_EQ(a, b);
@@ -150,7 +150,7 @@ TEST(Verifier, LeavesTheSamplerAsItWas) {
 }
 
 TEST(Verifier, SparseDraftDistributionsEqualDenseOnes) {
-  const ToyModel target(1, kVocab, 1), drafter(2, kVocab, 1);
+  const ToyModel target(1, kFewTokens, 1), drafter(2, kFewTokens, 1);
   sample::Params params;
   params.temperature = 1;
   for (const Mode mode : {Mode::kRejection, Mode::kBlock})
@@ -169,8 +169,8 @@ TEST(Verifier, SparseDraftDistributionsEqualDenseOnes) {
       const std::vector<std::span<const float>> spans(rows.begin(), rows.end());
       const std::vector<DraftDistribution> a{{{}, dense[0]}, {{}, dense[1]}};
       const std::vector<DraftDistribution> b{{ids, sparse[0]}, {ids, sparse[1]}};
-      sample::Sampler sampler(params, {}, kVocab);
-      Verifier first(mode, kVocab), second(mode, kVocab);
+      sample::Sampler sampler(params, {}, kFewTokens);
+      Verifier first(mode, kFewTokens), second(mode, kFewTokens);
       const Verdict x = first.verify({3, drafts, spans, a, {}}, sampler).take();
       const Verdict y = second.verify({3, drafts, spans, b, {}}, sampler).take();
       EXPECT_EQ(x.accepted, y.accepted);
@@ -182,9 +182,9 @@ TEST(Verifier, SparseDraftDistributionsEqualDenseOnes) {
 
 TEST(Verifier, TheSameCycleTwiceIsTheSame) {
   // Other cycles between, of other lengths: buffers carry nothing over.
-  const ToyModel target(5, kVocab, 1);
+  const ToyModel target(5, kFewTokens, 1);
   for (const Mode mode : {Mode::kCoupled, Mode::kRejection, Mode::kBlock}) {
-    Verifier verifier(mode, kVocab);
+    Verifier verifier(mode, kFewTokens);
     std::vector<std::vector<Verdict>> passes(2);
     for (auto& pass : passes)
       for (uint64_t seed = 0; seed < 60; ++seed) {
@@ -193,10 +193,10 @@ TEST(Verifier, TheSameCycleTwiceIsTheSame) {
         sample::Params params;
         params.temperature = 1;
         params.seed = number;
-        sample::Sampler sampler(params, {}, kVocab);
+        sample::Sampler sampler(params, {}, kFewTokens);
         const Tokens drafts(n, static_cast<int32_t>(number % 5));
         const std::vector<Row> rows(n + 1, target.logits({static_cast<int32_t>(number)}));
-        const Row uniform(kVocab, 0.2f);
+        const Row uniform(kFewTokens, 0.2f);
         const std::vector<std::span<const float>> spans(rows.begin(), rows.end());
         const std::vector<DraftDistribution> q(n, DraftDistribution{{}, uniform});
         pass.push_back(verifier.verify({9, drafts, spans, q, {}}, sampler).take());
