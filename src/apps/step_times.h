@@ -7,8 +7,8 @@
 
 namespace dspark::apps {
 
-// Tokens of the prompts, so few that 64 of them are one chunk, and of the answers: fewer where steps
-// are long.
+// Tokens of the prompts, so few that 64 of them are one chunk, and of the answers: fewer where
+// steps are long.
 inline constexpr int kTimedPrompt = 4;
 inline int timed_tokens(int requests) { return requests < 16 ? 64 : 24; }
 

@@ -54,6 +54,12 @@ class Browser:
         self.devtools("Emulation.setDeviceMetricsOverride",
                       {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile})
 
+    def slow(self, bytes_per_s):
+        """What comes over the network, from now on; -1: as fast as it comes."""
+        self.devtools("Network.enable", {})
+        self.devtools("Network.emulateNetworkConditions",
+                      {"offline": False, "latency": 0, "downloadThroughput": bytes_per_s, "uploadThroughput": -1})
+
     def devtools(self, command, parameters):
         return self.post("/goog/cdp/execute", {"cmd": command, "params": parameters})
 

@@ -22,8 +22,7 @@ class Page(ProgramTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = Server(cls.model, "--drafter", BARE_MODEL.parent / "draft", "--planner", "full",
-                            "--isa", "ref")  # slow enough for a person to see
+        cls.server = Server(cls.model, "--drafter", BARE_MODEL.parent / "draft", "--planner", "full")
         cls.browser = browser.Browser()
 
     @classmethod
@@ -80,6 +79,8 @@ class Page(ProgramTest):
         page = self.browser
         self.set("max-tokens", 400)
         self.set("temperature", 2)
+        page.slow(10000)
+        self.addCleanup(page.slow, -1)
         page.press(*"hello", "enter")
         page.wait("document.querySelector('.turn.busy .text span')")
         page.press("escape")
