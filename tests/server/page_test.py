@@ -71,7 +71,7 @@ class Page(ProgramTest):
         # What was said before goes along, and the load panel draws.
         page.press(*"a", "enter")
         page.wait(ANSWERED % 2)
-        page.wait("document.querySelector('#plot-speed polyline').points.length > 1")
+        page.wait("document.querySelector('#plot-speed polyline')?.points.length > 1")
         self.assertRegex(page.text("#pages"), r"\d+ of \d+")
         self.assertEqual(page.faults(), [])
 
