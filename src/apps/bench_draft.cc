@@ -8,7 +8,8 @@ namespace {
 constexpr int kRounds = 5;  // plain and drafted steps in turns, so that both see the same machine
 
 // Greedy, and coupled noise under a filter.
-const sample::Params kSamplings[] = {{}, {.temperature = 1, .top_p = 0.95f, .seed = 1}};
+const sample::Params kSamplings[] = {
+    {}, {.temperature = 1, .top_p = 0.95f, .logit_bias = {}, .seed = 1}};
 
 void add_row(const engine::Info& info, int requests, const sample::Params& sampling,
              const StepTimes& plain, const StepTimes& drafted, BenchResult& result) {

@@ -8,7 +8,6 @@ namespace {
 // Rows of a request that does not draft become the drafter's so many at a time.
 constexpr int kPendingRows = 16;
 const verify::Calibration kRaw;
-constexpr double kUsualFading = 0.99;  // of the mean gain of cycles
 
 }  // namespace
 
@@ -232,20 +231,18 @@ void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows
   if (!only_decoding) return;
   cost_.observe_target(rows, cache_bytes(decoding), target_ms);
   if (drafted == 0) return;
-  // What a token costs without drafts, a verified row, a draft.
-  const auto requests = static_cast<double>(decoding.size());
-  const double plain_ms = cost_.target_ms(static_cast<int>(decoding.size()));
-  const double a_row_ms = rows > static_cast<int>(decoding.size())
-                              ? (cost_.target_ms(rows) - plain_ms) / (rows - requests)
-                              : 0;
+  const auto requests = static_cast<int>(decoding.size());
+  const double plain_ms = cost_.target_ms(requests);
+  const verify::StepCosts costs{
+      plain_ms, requests,
+      rows > requests ? (cost_.target_ms(rows) - plain_ms) / (rows - requests) : 0,
+      draft_ms / drafted};
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     if (state.block.ids.empty()) continue;
-    const verify::DraftGain gain{state.accepted * plain_ms / requests,
-                                 draft_ms / drafted + state.verify_length * a_row_ms};
+    const verify::DraftGain gain = costs.gain(state.accepted, state.verify_length);
     state.pace.drafted(gain);
-    usual_.saved_ms += (1 - kUsualFading) * (gain.saved_ms - usual_.saved_ms);
-    usual_.spent_ms += (1 - kUsualFading) * (gain.spent_ms - usual_.spent_ms);
+    usual_.take_in(gain);
   }
 }
 

@@ -87,6 +87,10 @@ std::variant<Json, ApiError> body_of(const HttpRequest& request) {
   return json;
 }
 
+Json confidence_json(const WorkerState::Confidence& c) {
+  return {{"slots", c.slots}, {"ece", c.ece}, {"learned", c.learned}};
+}
+
 }  // namespace
 
 Served::Served(std::unique_ptr<engine::Engine> engine, const std::string& name)
@@ -244,10 +248,6 @@ asio::awaitable<void> Routes::show_metrics(Connection& connection, const Json&) 
 asio::awaitable<void> Routes::state(Connection& connection, const Json&) {
   const WorkerState w = served_->worker.state();
   const engine::Info& info = served_->worker.engine().info();
-  const auto confidence = [&w](int which) -> Json {
-    const WorkerState::Confidence& c = w.confidence[which];
-    return {{"slots", c.slots}, {"ece", c.ece}, {"learned", c.learned}};
-  };
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - start_;
   const Json json = {
       {"model", served_->facts.name},
@@ -261,7 +261,9 @@ asio::awaitable<void> Routes::state(Connection& connection, const Json&) {
       {"waiting", w.waiting},
       {"generations", metrics_.generations},
       {"cache", {{"pages", w.pages}, {"free", w.free_pages}, {"known", w.known_pages}}},
-      {"confidence", {{"greedy", confidence(0)}, {"sampled", confidence(1)}}},
+      {"confidence",
+       {{"greedy", confidence_json(w.confidence[0])},
+        {"sampled", confidence_json(w.confidence[1])}}},
       {"prompt_tokens", w.prompt_tokens},
       {"tokens", w.tokens},
       {"steps", w.steps},

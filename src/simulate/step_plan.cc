@@ -5,8 +5,6 @@
 namespace dspark::simulate {
 namespace {
 
-constexpr double kUsualFading = 0.99;  // of the mean gain of cycles, as in the engine
-
 // Any row is free: a planner then takes all that there is room for.
 class Free : public verify::StepCost {
   double step_ms(int rows) const override { return 1; }
@@ -142,16 +140,15 @@ void Rank::learn() {
   if (!policy_.paced || drafting_ == 0 || prompt_rows_ > 0) return;
   const auto count = static_cast<int>(decoding_.size());
   const double plain_ms = setup_.costs->target_ms(count);
-  const double a_row_ms =
-      verified_ > 0 ? (setup_.costs->target_ms(count + verified_) - plain_ms) / verified_ : 0;
-  const double a_draft_ms = setup_.costs->draft_ms(drafting_) / drafting_;
+  const verify::StepCosts costs{
+      plain_ms, count,
+      verified_ > 0 ? (setup_.costs->target_ms(count + verified_) - plain_ms) / verified_ : 0,
+      setup_.costs->draft_ms(drafting_) / drafting_};
   for (Running* request : decoding_) {
     if (request->cycle == nullptr) continue;
-    const verify::DraftGain gain{request->accepted * plain_ms / count,
-                                 a_draft_ms + request->verified * a_row_ms};
+    const verify::DraftGain gain = costs.gain(request->accepted, request->verified);
     request->pace.drafted(gain);
-    usual_.saved_ms += (1 - kUsualFading) * (gain.saved_ms - usual_.saved_ms);
-    usual_.spent_ms += (1 - kUsualFading) * (gain.spent_ms - usual_.spent_ms);
+    usual_.take_in(gain);
   }
 }
 

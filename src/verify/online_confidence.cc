@@ -30,8 +30,7 @@ void step(double& weight, double& information, double gradient, double curvature
 void RunningEce::add(double confidence, bool accepted) {
   for (Bin& bin : bins_)
     bin.count *= kEceFading, bin.confidence *= kEceFading, bin.accepted *= kEceFading;
-  const auto at = static_cast<size_t>(std::clamp(confidence, 0.0, 1.0) * 20);
-  Bin& bin = bins_[std::min<size_t>(at, bins_.size() - 1)];
+  Bin& bin = bins_[bin_of(confidence, kBins)];
   bin.count += 1;
   bin.confidence += confidence;
   bin.accepted += accepted ? 1 : 0;

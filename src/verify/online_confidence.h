@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "verify/bins.h"
+
 namespace dspark::verify {
 
 // How true confidences have lately been, over about 10,000 slots.
@@ -18,7 +20,7 @@ class RunningEce {
   struct Bin {
     double count = 0, confidence = 0, accepted = 0;  // sums
   };
-  std::array<Bin, 20> bins_;
+  std::array<Bin, kBins> bins_;
 };
 
 // What sets a request apart from the others, in log-odds: its drafts go better or worse than their

@@ -14,7 +14,14 @@ constexpr int kFirstRest = 16, kLongestRest = 256;
 // A new request's, where drafts of others lose: short answers are mostly through before they try.
 constexpr int kLosingRest = 64;
 
+constexpr double kUsualFading = 0.99;
+
 }  // namespace
+
+void DraftGain::take_in(const DraftGain& cycle) {
+  saved_ms += (1 - kUsualFading) * (cycle.saved_ms - saved_ms);
+  spent_ms += (1 - kUsualFading) * (cycle.spent_ms - spent_ms);
+}
 
 Pace::Pace(DraftGain usual)
     : sum_(usual * kUsualWeight),

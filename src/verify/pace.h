@@ -7,6 +7,19 @@ namespace dspark::verify {
 struct DraftGain {
   double saved_ms = 0, spent_ms = 0;
   DraftGain operator*(double factor) const { return {saved_ms * factor, spent_ms * factor}; }
+  // Of a usual gain: over about the last 100 cycles.
+  void take_in(const DraftGain& cycle);
+};
+
+// What a step's rows and drafts cost, to say what each cycle in it gained.
+struct StepCosts {
+  double plain_ms = 0;  // of the step without drafts
+  int requests = 0;     // that decode in it
+  double row_ms = 0;    // of a verified row
+  double draft_ms = 0;  // of a request's drafts
+  DraftGain gain(int accepted, int verified) const {
+    return {accepted * plain_ms / requests, draft_ms + verified * row_ms};
+  }
 };
 
 // Drafting rests when what drafts saved is less than what they took, and is tried again after a
