@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <unordered_map>
+
 namespace dspark::train {
 namespace {
 
@@ -93,13 +95,31 @@ Status copy_target_layers(const Recipe& recipe, const DrafterConfig& config,
   return copy_vector(target, model::Part::kOutputNorm, 0, "norm.weight", parameters);
 }
 
-Status copy_drafter(const std::string& path, Parameters& parameters) {
+// Rows of one draft vocabulary in the order of another: by the tokens that they stand for, 0 for
+// tokens without one.
+torch::Tensor reorder(const torch::Tensor& rows, const DrafterConfig& from,
+                      const DrafterConfig& to) {
+  const auto token = [](const DrafterConfig& config, int64_t row) {
+    return config.d2t.empty() ? row : int64_t{config.d2t[static_cast<size_t>(row)]};
+  };
+  std::unordered_map<int64_t, int64_t> row_of;
+  for (int64_t r = 0; r < rows.size(0); ++r) row_of[token(from, r)] = r;
+  torch::Tensor out = torch::zeros({to.draft_vocab, rows.size(1)});
+  for (int64_t r = 0; r < to.draft_vocab; ++r)
+    if (const auto at = row_of.find(token(to, r)); at != row_of.end()) out[r] = rows[at->second];
+  return out;
+}
+
+Status copy_drafter(const std::string& path, const DrafterConfig& config, Parameters& parameters) {
   DSPARK_TRY(const draft::DrafterFile file, draft::DrafterFile::open(path));
   DSPARK_TRY(const Parameters stored, Parameters::of(file));
   size_t taken = 0;
-  for (const std::string& name : parameters.names())
-    if (stored.has(name) && stored[name].sizes() == parameters[name].sizes())
-      parameters.set(name, stored[name].detach()), ++taken;
+  for (const std::string& name : parameters.names()) {
+    if (!stored.has(name)) continue;
+    torch::Tensor values = stored[name].detach();
+    if (name == "markov_head.markov_w2.weight") values = reorder(values, file.config(), config);
+    if (values.sizes() == parameters[name].sizes()) parameters.set(name, values), ++taken;
+  }
   if (taken == 0) return fail("drafter.start: {} has no tensor of this drafter's shapes", path);
   return {};
 }
@@ -112,7 +132,7 @@ Result<Parameters> starting_parameters(const Recipe& recipe, const DrafterConfig
   if (recipe.start == "target")
     DSPARK_RETURN_IF_ERROR(copy_target_layers(recipe, config, target, parameters));
   else if (recipe.start != "fresh")
-    DSPARK_RETURN_IF_ERROR(copy_drafter(recipe.start, parameters));
+    DSPARK_RETURN_IF_ERROR(copy_drafter(recipe.start, config, parameters));
   return parameters;
 }
 

@@ -104,13 +104,13 @@ class Train(ProgramTest):
         self.assertGreater(sum(c["drafted"] for c in drafted[0]["cycles"]), 0)
 
     def test_a_markov_head_starts_as_the_bigrams(self):
-        follower = list(range(3, 63))
+        follower = list(range(23, 83))
         random.Random(4).shuffle(follower)
         rows = []
         for i in range(30):
-            ids = [3 + i]
+            ids = [23 + i]
             while len(ids) < 40:
-                ids.append(follower[ids[-1] - 3])
+                ids.append(follower[ids[-1] - 23])
             rows.append({"id": f"r{i}", "conversations": [{"role": "user", "content": "a"}],
                          "ids": ids, "loss": [[2, 40]]})
         corpus = self.write("chains.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
@@ -123,6 +123,17 @@ class Train(ProgramTest):
             first[start] = read_json_lines(self.scratch / start / "metrics.jsonl")[0]
         self.assertIn("soft_ce_loss", first["target"])
         self.assertLess(first["target"]["ce_loss"], first["fresh"]["ce_loss"] - 1)
+
+        # From that drafter, over a corpus whose draft vocabulary has other tokens before those.
+        rows += [{**rows[i], "id": f"low{i}", "ids": [3 + (i + k) % 8 for k in range(40)]} for i in range(4)]
+        corpus = self.write("other.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+        recipe = self.write("other.toml", RECIPE.format(model=self.model, corpus=corpus, draft_vocab=64)
+                            .replace("rank = 8", "rank = 32"))
+        self.train("other", "--set", f"drafter.start='{self.scratch / 'target/drafter.gguf'}'", "--set",
+                   "optimiser.steps=2", "--set", "loss.soft_ce=1", "--set", "optimiser.learning_rate=1e-6",
+                   recipe=recipe)
+        other = read_json_lines(self.scratch / "other/metrics.jsonl")[0]
+        self.assertLess(other["ce_loss"], first["fresh"]["ce_loss"] - 3)
 
     def test_bad_recipes(self):
         def refused(text, *parts):
