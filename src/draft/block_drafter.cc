@@ -6,7 +6,8 @@ void list_context(std::span<const ContextRows> rows, int64_t feature_width,
                   std::vector<model::Segment>& segments, std::vector<const float*>& features) {
   for (const ContextRows& r : rows) {
     if (r.rows == 0) continue;
-    segments.push_back({r.sequence, static_cast<int>(features.size()), r.rows, r.position});
+    segments.push_back(
+        {r.sequence, static_cast<int>(features.size()), r.rows, r.position, false, r.seen_from});
     for (int i = 0; i < r.rows; ++i) features.push_back(r.features + i * feature_width);
   }
 }
@@ -59,7 +60,8 @@ void BlockDrafter::run_block(std::span<const BlockRequest> requests) {
   for (const BlockRequest& request : requests) {
     CHECK(request.slots >= 1 && request.slots <= slots(), "{} slots of {}", request.slots, slots());
     const auto first = static_cast<int>(tokens_.size());
-    segments_.push_back({request.context.sequence, first, c.block_size, request.anchor(), true});
+    segments_.push_back({request.context.sequence, first, c.block_size, request.anchor(), true,
+                         request.context.seen_from});
     tokens_.push_back(request.tokens.back());
     tokens_.insert(tokens_.end(), static_cast<size_t>(c.block_size - 1), c.mask_token_id);
     first_logit_.push_back(logit_rows_.size());

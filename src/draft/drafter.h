@@ -26,7 +26,8 @@ class RequestState {
 // Committed rows of a request on their way to becoming the drafter's.
 struct ContextRows {
   const kv::Sequence* sequence = nullptr;
-  int64_t position = 0;  // of the first row; the drafter has all rows before it
+  int64_t position = 0;   // of the first row; the drafter has the rows [seen_from, position)
+  int64_t seen_from = 0;  // rows before it are hidden from these rows and from the block
   int rows = 0;
   const float* features = nullptr;  // [rows, taps * hidden]: the target's taps of the rows
   // The tokens at positions [position, position + rows]: one more than rows.
@@ -86,7 +87,8 @@ class Drafter {
   virtual const std::vector<StoredCalibration>* calibrations() const { return nullptr; }
   virtual std::unique_ptr<RequestState> new_state() const { return nullptr; }
 
-  // Makes the rows the drafter's. Without taps there is nothing to do.
+  // Makes the rows the drafter's, Place::context_rows of them at most. Without taps there is
+  // nothing to do.
   virtual void absorb(std::span<const ContextRows> rows) {}
   virtual void draft(std::span<const BlockRequest> requests) = 0;
   // How a block went: of `verified` drafts `accepted` stood.
@@ -129,7 +131,7 @@ struct Place {
   ThreadPool* pool;
   kv::PagePool* pages;
   int first_layer;
-  int context_rows;  // most context rows of one call, all requests together
+  int context_rows;  // most context rows of one call, all requests together, the drafts' included
   int requests;      // most requests of one call
   int64_t context;   // most positions of a sequence
 };

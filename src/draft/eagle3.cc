@@ -105,8 +105,8 @@ void Eagle3::next_rows(std::span<const BlockRequest> requests, int slot) {
     float* row = last_.data() + left * hidden();
     const auto from = output(i);
     std::copy(from.begin(), from.end(), row);
-    next_segments_.push_back(
-        {request.context.sequence, static_cast<int>(left), 1, request.anchor() + slot});
+    next_segments_.push_back({request.context.sequence, static_cast<int>(left), 1,
+                              request.anchor() + slot, false, request.context.seen_from});
     tokens_.push_back(id);
     hidden_.push_back(row);
     active_[left++] = active_[i];

@@ -6,6 +6,13 @@
 #include "engine/impl.h"
 
 namespace dspark::engine {
+namespace {
+
+// Known rows that a request computes again so that the drafter has all before them. Where more
+// are not the drafter's, it goes without them.
+constexpr int64_t kRowsAgain = 16;
+
+}  // namespace
 
 int64_t Engine::Impl::positions_wanted(const ActiveRequest& request) const {
   const int64_t needed = request.positions_needed(info.context);
@@ -30,8 +37,10 @@ bool Engine::Impl::reserve(kv::Sequence& sequence, int64_t positions) {
 // row is always computed: its logits, and its features for the drafter, are kept nowhere.
 bool Engine::Impl::begin(ActiveRequest& request) {
   const bool drafts = speculation != nullptr && speculation->wants_rows(request);
-  const auto match = prefixes->find(request.tokens(), drafts);
-  const int64_t known = std::clamp<int64_t>(match.rows, 0, request.rows_ready() - 1);
+  const auto match = prefixes->find(request.tokens());
+  const bool again = drafts && match.rows - match.drafter_rows <= kRowsAgain;
+  const int64_t known =
+      std::clamp<int64_t>(again ? match.drafter_rows : match.rows, 0, request.rows_ready() - 1);
   const int64_t so_far = std::min(positions_wanted(request),
                                   static_cast<int64_t>(request.tokens().size()) + kv::kPositions);
   int64_t needed = (so_far + kv::kPositions - 1) / kv::kPositions;
@@ -43,20 +52,21 @@ bool Engine::Impl::begin(ActiveRequest& request) {
   kv::Sequence& sequence = request.sequence();
   sequence.expect(positions_wanted(request));
   prefixes->give(match, known, sequence);
-  if (reserve(sequence, so_far)) return true;
-  sequence.clear();
-  return false;
+  if (!reserve(sequence, so_far)) {
+    sequence.clear();
+    return false;
+  }
+  request.begins();
+  if (speculation != nullptr) speculation->join(request, sequence.length() <= match.drafter_rows);
+  return true;
 }
 
 void Engine::Impl::admit() {
   while (!waiting.empty() && static_cast<int>(running.size()) < options.max_running) {
     ActiveRequest& next = *waiting.front();
     if (!begin(next)) return;
-    next.begins();
-    if (speculation != nullptr) {
-      speculation->join(next);
-      if (!next.never_drafts()) warn_once(speculation->lack_of_calibration(next.sampling()));
-    }
+    if (speculation != nullptr && !next.never_drafts())
+      warn_once(speculation->lack_of_calibration(next.sampling()));
     const auto after = std::find_if(running.begin(), running.end(),
                                     [&](const auto& other) { return other->id() > next.id(); });
     running.insert(after, std::move(waiting.front()));
@@ -88,7 +98,7 @@ void Engine::Impl::remember(const ActiveRequest& request) {
   // Of a cycle whose second draft ended the request all rows count, but not all tokens.
   const auto tokens = static_cast<int64_t>(request.tokens().size());
   prefixes->add(request.tokens(), std::min(sequence.length(), tokens), sequence.pages(),
-                request.draft().drafter_rows);
+                request.draft().seen_from == 0 ? request.draft().drafter_rows : 0);
 }
 
 }  // namespace dspark::engine

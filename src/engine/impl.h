@@ -55,8 +55,19 @@ struct Engine::Impl {
   void add_rows(ActiveRequest& request, int64_t rows);
   void run_step();
   void choose_first(size_t segment);
-  void verify(size_t segment, RequestStep& share);
   void drop_finished();
+
+  // cycles.cc: what the step's rows mean for the drafts. By segment of a decoding request:
+  struct Checker {  // a thread's own
+    verify::Verifier verifier;
+    std::vector<std::span<const float>> rows;
+    std::vector<verify::DraftDistribution> q;
+  };
+  int sound_rows(size_t segment) const;
+  std::span<const std::span<const float>> list_logits(size_t segment, int sound,
+                                                      Checker& checker) const;
+  void check_drafts();
+  void commit(size_t segment, RequestStep& share);
 
   // Rows of a step and where they came from.
   struct Rows {
@@ -79,8 +90,9 @@ struct Engine::Impl {
   std::unique_ptr<kv::PagePool> pages;
   std::unique_ptr<kv::PrefixIndex> prefixes;
   std::unique_ptr<model::Forward> forward;
-  std::unique_ptr<Speculation> speculation;  // null without a drafter
-  std::unique_ptr<verify::Verifier> verifier;
+  std::unique_ptr<Speculation> speculation;        // null without a drafter
+  std::vector<Checker> checkers;                   // [threads]
+  std::vector<Result<verify::Verdict>> verdicts;   // [segments]
   std::shared_ptr<const grammar::TokenTrie> trie;  // made for the first grammar
   // Of the last grammars by their source, the latest at the end.
   std::vector<std::pair<std::string, grammar::Masks>> masks;
@@ -89,11 +101,9 @@ struct Engine::Impl {
   std::deque<std::unique_ptr<ActiveRequest>> waiting;  // both in order of arrival
   std::vector<std::unique_ptr<ActiveRequest>> running;
   Rows rows;
-  std::vector<ActiveRequest*> decoding;            // of this step
-  std::vector<ActiveRequest*> filled;              // whose prompts it ended
-  std::vector<std::span<const float>> cycle_rows;  // scratch of verify()
-  std::vector<verify::DraftDistribution> cycle_q;
-  std::vector<RequestStep> shares;  // what stats.by_request shows
+  std::vector<ActiveRequest*> decoding;  // of this step
+  std::vector<ActiveRequest*> filled;    // whose prompts it ended
+  std::vector<RequestStep> shares;       // what stats.by_request shows
   StepStats stats;
   bool in_step = false;
 };

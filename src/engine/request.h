@@ -47,7 +47,8 @@ struct DraftState {
   // is of position drafter_rows.
   std::vector<float> pending;  // [pending_rows or more, taps * hidden]
   int pending_rows = 0;
-  int64_t drafter_rows = 0;
+  // The drafter has the rows [seen_from, drafter_rows); those before it never sees.
+  int64_t seen_from = 0, drafter_rows = 0;
   draft::Block block;                                // of this cycle; empty: none was drafted
   const verify::Calibration* calibration = nullptr;  // of its confidences
   std::vector<double> signal;                        // [block]: what its confidences come from

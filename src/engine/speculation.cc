@@ -5,8 +5,11 @@
 namespace dspark::engine {
 namespace {
 
-// Rows of a request that does not draft become the drafter's so many at a time.
-constexpr int kPendingRows = 16;
+// Features of a request that does not draft: of these newest rows they are kept, and of twice as
+// many at most. That many rows are nearly as good to a drafter as all (docs/decisions.md).
+constexpr int kKeptRows = 64;
+// Pending rows that go with the draft itself; more are taken in before.
+constexpr int kRowsOfDraft = 16;
 const verify::Calibration kRaw;
 
 }  // namespace
@@ -63,14 +66,14 @@ Status Speculation::set_planner(const std::string& planner) {
 }
 
 int Speculation::most_context_rows(const Options& options) {
-  return options.prefill_chunk + options.max_running * 2 * kPendingRows;
+  return std::max(options.prefill_chunk, 2 * kKeptRows) + options.max_running * kRowsOfDraft;
 }
 
 void Speculation::allot(int step_rows) {
   features_.resize(static_cast<size_t>(step_rows) * feature_width_);
 }
 
-void Speculation::join(ActiveRequest& request) const {
+void Speculation::join(ActiveRequest& request, bool has_rows) const {
   DraftState& state = request.draft();
   const verify::ModeCalibration* found = calibration(request.sampling());
   state.calibration = found != nullptr ? &found->calibration : &kRaw;
@@ -78,8 +81,9 @@ void Speculation::join(ActiveRequest& request) const {
   if (state.off) return;
   state.pace = verify::Pace(usual_);
   state.drafter_rows = request.sequence().length();
+  state.seen_from = has_rows ? 0 : state.drafter_rows;
   state.drafter = drafter_->new_state();
-  state.pending.resize(static_cast<size_t>(kPendingRows + slots_ + 1) * feature_width_);
+  state.pending.resize(2 * kKeptRows * feature_width_);
 }
 
 const verify::ModeCalibration* Speculation::calibration(const sample::Params& sampling) const {
@@ -118,11 +122,23 @@ bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const
 draft::ContextRows Speculation::context_of(ActiveRequest& request, int rows) const {
   DraftState& state = request.draft();
   draft::ContextRows context{
-      &request.sequence(), state.drafter_rows, rows, state.pending.data(), {}, state.drafter.get()};
+      &request.sequence(), state.drafter_rows, state.seen_from, rows, state.pending.data(), {},
+      state.drafter.get()};
   if (rows > 0)
     context.tokens = request.tokens().subspan(static_cast<size_t>(state.drafter_rows),
                                               static_cast<size_t>(rows) + 1);
   return context;
+}
+
+// All pending rows but the newest.
+void Speculation::take_in(ActiveRequest& request) {
+  DraftState& state = request.draft();
+  const draft::ContextRows context = context_of(request, state.pending_rows - 1);
+  drafter_->absorb({&context, 1});
+  state.drafter_rows += context.rows;
+  state.pending_rows = 1;
+  std::copy_n(state.pending.data() + static_cast<size_t>(context.rows) * feature_width_,
+              feature_width_, state.pending.data());
 }
 
 void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t context) {
@@ -131,10 +147,11 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
     DraftState& state = request->draft();
     state.block.clear();
     if (state.off || !may_draft(*request, context)) continue;
-    if (paced_ && !state.pace.drafts()) {
+    if (rests(*request)) {
       state.pace.rested();
       continue;
     }
+    if (state.pending_rows > kRowsOfDraft) take_in(*request);
     draft::BlockRequest block;
     block.context = context_of(*request, state.pending_rows);
     block.tokens = request->tokens();
@@ -252,41 +269,46 @@ void Speculation::keep(ActiveRequest& request, const model::Segment& segment, in
   if (feature_width_ == 0 || state.off || rows == 0) return;
   const int64_t position = segment.position;
   const float* from = features_.data() + static_cast<size_t>(segment.first_row) * feature_width_;
-  // Rows of a prompt are taken in at once, where they lie; but the newest row of all always waits:
-  // a draft call needs it, and what follows it may not be known yet.
-  const int at_once = !of_prompt ? 0 : request.prefilling() ? rows : rows - 1;
   CHECK(position == state.drafter_rows + state.pending_rows, "rows from {} on, {} are known",
         position, state.drafter_rows + state.pending_rows);
+  // Rows of a prompt are taken in at once, where they lie; but the newest row of all always waits:
+  // a draft call needs it, and what follows it may not be known yet.
+  const int at_once = !of_prompt || state.pending_rows > 0 || rests(request) ? 0
+                      : request.prefilling()                                 ? rows
+                                                                             : rows - 1;
   if (at_once > 0) {
     absorbing_.push_back(
-        {&request.sequence(), position, at_once, from,
+        {&request.sequence(), position, state.seen_from, at_once, from,
          request.tokens().subspan(static_cast<size_t>(position), static_cast<size_t>(at_once) + 1),
          state.drafter.get()});
-    absorbed_.emplace_back(&state, 0);
     state.drafter_rows += at_once;
   }
-  const int left = rows - at_once;
-  std::copy_n(from + static_cast<size_t>(at_once) * feature_width_,
-              static_cast<size_t>(left) * feature_width_,
+  put_off(state, from + static_cast<size_t>(at_once) * feature_width_, position + at_once,
+          rows - at_once);
+}
+
+// features: [rows, taps * hidden], of positions from `position` on.
+void Speculation::put_off(DraftState& state, const float* features, int64_t position,
+                          int rows) const {
+  if (state.pending_rows + rows > 2 * kKeptRows) {
+    const int old = std::clamp(kKeptRows - rows, 0, state.pending_rows);
+    std::copy_n(
+        state.pending.data() + static_cast<size_t>(state.pending_rows - old) * feature_width_,
+        static_cast<size_t>(old) * feature_width_, state.pending.data());
+    const int skipped = std::max(rows - kKeptRows, 0);
+    features += static_cast<size_t>(skipped) * feature_width_;
+    rows -= skipped;
+    state.seen_from = state.drafter_rows = position + skipped - old;
+    state.pending_rows = old;
+  }
+  std::copy_n(features, static_cast<size_t>(rows) * feature_width_,
               state.pending.data() + static_cast<size_t>(state.pending_rows) * feature_width_);
-  state.pending_rows += left;
-  if (state.pending_rows <= kPendingRows) return;
-  absorbing_.push_back(context_of(request, state.pending_rows - 1));
-  absorbed_.emplace_back(&state, state.pending_rows - 1);
+  state.pending_rows += rows;
 }
 
 void Speculation::absorb() {
-  if (absorbing_.empty()) return;
-  drafter_->absorb(absorbing_);
-  for (const auto& [state, rows] : absorbed_) {
-    if (rows == 0) continue;
-    state->drafter_rows += rows;
-    state->pending_rows -= rows;
-    std::copy_n(state->pending.data() + static_cast<size_t>(rows) * feature_width_,
-                static_cast<size_t>(state->pending_rows) * feature_width_, state->pending.data());
-  }
+  if (!absorbing_.empty()) drafter_->absorb(absorbing_);
   absorbing_.clear();
-  absorbed_.clear();
 }
 
 }  // namespace dspark::engine

@@ -41,8 +41,9 @@ class Speculation {
 
   // The drafter is to have all rows of the request.
   bool wants_rows(const ActiveRequest& request) const;
-  // A request enters the batch. The drafter has the rows that its sequence holds, if it is to.
-  void join(ActiveRequest& request) const;
+  // A request enters the batch. Of the rows that its sequence holds the drafter has all, or, if not
+  // has_rows, none.
+  void join(ActiveRequest& request, bool has_rows) const;
   // What the drafter's file holds for requests with these parameters; nullptr: nothing.
   const verify::ModeCalibration* calibration(const sample::Params& sampling) const;
   // What to warn of when a request with these parameters runs; empty: nothing.
@@ -63,8 +64,9 @@ class Speculation {
   const verify::CostTable& costs() const { return cost_; }
   const verify::OnlineConfidence& confidence(bool greedy) const { return online_[greedy ? 0 : 1]; }
 
-  // Of a step's segment the first `rows` rows were committed. They are kept until the drafter takes
-  // them in: at the next draft, or where there are many, in absorb().
+  // Of a step's segment the first `rows` rows were committed. Those of a prompt become the
+  // drafter's in absorb(), others at the next draft; of a request that drafts none for long the
+  // newest are kept, and what came before stays hidden from its drafts.
   void keep(ActiveRequest& request, const model::Segment& segment, int rows, bool of_prompt);
   void absorb();  // after all keep() of a step
 
@@ -73,7 +75,12 @@ class Speculation {
 
   double cache_bytes(std::span<ActiveRequest* const> decoding) const;
   bool may_draft(const ActiveRequest& request, int64_t context) const;
+  bool rests(const ActiveRequest& request) const {
+    return paced_ && !request.draft().pace.drafts();
+  }
   draft::ContextRows context_of(ActiveRequest& request, int rows) const;
+  void take_in(ActiveRequest& request);
+  void put_off(DraftState& state, const float* features, int64_t position, int rows) const;
   void estimate(ActiveRequest& request);
   verify::OnlineConfidence& online(const ActiveRequest& request) {
     return online_[request.sampling().temperature == 0 ? 0 : 1];
@@ -92,7 +99,6 @@ class Speculation {
   size_t feature_width_;  // of a row; 0 where no features are wanted
   std::vector<float> features_;
   std::vector<draft::ContextRows> absorbing_;
-  std::vector<std::pair<DraftState*, int>> absorbed_;  // whose pending rows absorbing_ are
   std::vector<draft::BlockRequest> blocks_;
   std::vector<verify::RequestView> views_;
   std::vector<int> lengths_;

@@ -1,6 +1,5 @@
 // A step: who brings which rows to the target, and what they became.
 #include <algorithm>
-#include <numeric>
 
 #include "engine/impl.h"
 
@@ -100,52 +99,6 @@ void Engine::Impl::choose_first(size_t s) {
   if (!request.answering()) request.advance(forward->logits(rows.first_logit[s]), info.context);
 }
 
-// A cycle of a decoding request: which of its drafts stand.
-void Engine::Impl::verify(size_t s, RequestStep& share) {
-  const model::Segment& segment = rows.segments[s];
-  ActiveRequest& request = *rows.requests[s];
-  const draft::Block& block = request.draft().block;
-  // A draft that makes an activation overflow ends the rows that count: plain decoding would only
-  // meet it if the draft stood.
-  int sound = 0;
-  while (sound < segment.rows && forward->row_ok(segment.first_row + sound)) ++sound;
-  if (sound == 0)
-    return request.finish(
-        Finish::kError, fmt::format("position {}: an activation is not finite", segment.position));
-  const int drafts = sound - 1;
-  cycle_rows.clear();
-  cycle_q.clear();
-  for (int i = 0; i < sound; ++i) cycle_rows.push_back(forward->logits(rows.first_logit[s] + i));
-  if (!verify::ignores_drafts(options.verify))
-    for (int i = 0; i < drafts; ++i) {
-      const draft::Distribution& q = block.distributions[static_cast<size_t>(i)];
-      cycle_q.push_back({q.ids, q.probs});
-    }
-  const verify::CycleInput input{segment.position,
-                                 std::span(block.ids).first(static_cast<size_t>(drafts)),
-                                 cycle_rows, cycle_q, request.stop_ids()};
-  const Result<verify::Verdict> verdict = verifier->verify(input, request.sampler());
-  if (!verdict.ok())
-    return request.finish(Finish::kError,
-                          fmt::format("position {}: {}", segment.position + 1, verdict.message()));
-  const int accepted = verdict.value().accepted;
-  const Cycle cycle{static_cast<int>(block.ids.size()), segment.rows - 1, accepted,
-                    verdict.value().next < 0};
-  share.decoded = true;
-  share.drafted = cycle.drafted, share.verified = cycle.verified, share.accepted = accepted;
-  const auto& survival = request.draft().survival;
-  const auto known = std::min(survival.size(), static_cast<size_t>(cycle.verified));
-  share.expected_accepted =
-      std::accumulate(survival.begin(), survival.begin() + static_cast<std::ptrdiff_t>(known), 0.0);
-  stats.drafted += cycle.drafted, stats.verified += cycle.verified, stats.accepted += accepted;
-  stats.tokens += accepted + (cycle.ended ? 0 : 1);
-  // Nothing was decided about drafts behind an accepted stop token.
-  if (speculation != nullptr)
-    speculation->observe(request, cycle.ended ? accepted : cycle.verified, accepted);
-  request.sequence().extend(1 + accepted);
-  request.commit(cycle, verdict.value(), cycle_rows, info.context);
-}
-
 void Engine::Impl::run_step() {
   const auto start = Clock::now();
   make_room();
@@ -160,6 +113,7 @@ void Engine::Impl::run_step() {
   forward->run(batch);
   stats.forward_ms = milliseconds_since(planned);
   const auto forwarded = Clock::now();
+  check_drafts();
   filled.clear();
   auto share = shares.begin();
   for (size_t s = 0; s < rows.segments.size(); ++s) {
@@ -171,7 +125,7 @@ void Engine::Impl::run_step() {
     if (of_prompt)
       choose_first(s);
     else
-      verify(s, *share);
+      commit(s, *share);
     share->finished = request.finished();
     if (of_prompt && !request.prefilling() && !request.finished()) filled.push_back(&request);
     if (speculation != nullptr && !request.finished())

@@ -11,7 +11,7 @@ int64_t PrefixIndex::common(const Node& node, std::span<const int32_t> tokens) c
   return std::max<int64_t>(same - node.tokens.begin() - look_ahead_, 0);
 }
 
-PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens, bool with_drafter) {
+PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens) {
   Match match;
   Node* at = &root_;
   ++clock_;
@@ -20,13 +20,13 @@ PrefixIndex::Match PrefixIndex::find(std::span<const int32_t> tokens, bool with_
     int64_t most = 0;
     const auto rest = tokens.subspan(static_cast<size_t>(match.rows));
     for (const auto& child : at->children) {
-      int64_t rows = common(*child, rest);
-      if (with_drafter) rows = std::min(rows, child->drafter_rows);
+      const int64_t rows = common(*child, rest);
       if (rows > most) most = rows, best = child.get();
     }
     if (best == nullptr) break;
     best->used = clock_;
     match.pages.push_back(best->page);
+    if (match.drafter_rows == match.rows) match.drafter_rows += std::min(most, best->drafter_rows);
     match.rows += most;
     whole = most == kPositions;
     at = best;

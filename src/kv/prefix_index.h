@@ -26,9 +26,9 @@ class PrefixIndex {
   struct Match {
     std::vector<PageId> pages;
     int64_t rows = 0;
+    int64_t drafter_rows = 0;  // of them, from the first on: the drafter has these, too
   };
-  // with_drafter: only rows that the drafter has, too.
-  Match find(std::span<const int32_t> tokens, bool with_drafter);
+  Match find(std::span<const int32_t> tokens);
 
   // Of an empty sequence: its first `rows` rows, at most the match's, are what was found,
   // committed. Pages that they fill are shared from now on; a last one that they don't fill is

@@ -27,6 +27,7 @@ struct Segment {
   int rows;
   int64_t position;
   bool is_block = false;  // a drafter's block: its rows see all of one another
+  int64_t seen_from = 0;  // positions before it are hidden from the rows
 };
 
 struct Batch {

@@ -24,7 +24,8 @@ int64_t seen_to(const Segment& segment, int row) {
 }
 int64_t seen_from(const AttentionKind& kind, const Segment& segment, int row) {
   const int64_t position = segment.position + row - segment.first_row;
-  return kind.window == 0 ? 0 : std::max<int64_t>(position - kind.window + 1, 0);
+  return kind.window == 0 ? segment.seen_from
+                          : std::max(position - kind.window + 1, segment.seen_from);
 }
 
 // The blocks that rows of a segment see.
@@ -123,6 +124,7 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread, cons
     total.sum = 0;
     std::fill_n(total.values, d, 0.0f);
   }
+  const bool sees_all = kind.window == 0 && segment.seen_from == 0;
   for (int block = item.block_begin; block < item.block_end; ++block) {
     // Later rows see more and, under a window, begin later: those that see this block are in a row.
     const int64_t start = int64_t{block} * kAttentionBlock;
@@ -148,8 +150,8 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread, cons
     attend_block(&scratch.queries[at], end - first, d,
                  pages_.keys(page, first_layer_ + layer, item.kv_head),
                  pages_.values(page, first_layer_ + layer, item.kv_head),
-                 kind.window == 0 ? nullptr : &scratch.begins[at], &scratch.ends[at], scale,
-                 following, &scratch.part[at]);
+                 sees_all ? nullptr : &scratch.begins[at], &scratch.ends[at], scale, following,
+                 &scratch.part[at]);
     for (int i = first; i < end; ++i) {
       const AttentionState& part = scratch.part[static_cast<size_t>(i)];
       if (item.partial < 0) {

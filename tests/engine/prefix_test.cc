@@ -45,12 +45,12 @@ TEST_F(PrefixIndexTest, FindsTheLongestBeginning) {
   kv::PrefixIndex index(pool_, 8, 0);
   run(index, text(0, 200));
   EXPECT_EQ(index.pages(), 3);  // the fourth is not full
-  EXPECT_EQ(index.find(text(0, 200), false).rows, 192);
-  EXPECT_EQ(index.find(text(0, 100), false).rows, 100);
-  EXPECT_EQ(index.find(text(1, 100), false).rows, 0);
+  EXPECT_EQ(index.find(text(0, 200)).rows, 192);
+  EXPECT_EQ(index.find(text(0, 100)).rows, 100);
+  EXPECT_EQ(index.find(text(1, 100)).rows, 0);
   auto other = text(0, 100);
   other[70] = -1;
-  const auto match = index.find(other, false);
+  const auto match = index.find(other);
   EXPECT_EQ(match.rows, 70);
   EXPECT_EQ(match.pages.size(), 2u);
   run(index, other);  // its second page is not full: nothing new
@@ -58,28 +58,40 @@ TEST_F(PrefixIndexTest, FindsTheLongestBeginning) {
   expect_all_accounted(index);
 }
 
-TEST_F(PrefixIndexTest, RowsThatTheDrafterLacksAreNotFoundForIt) {
+TEST_F(PrefixIndexTest, SaysWhichRowsTheDrafterHas) {
   kv::PrefixIndex index(pool_, 8, 0);
   run(index, text(0, 128), 80);
-  EXPECT_EQ(index.find(text(0, 128), true).rows, 80);
-  EXPECT_EQ(index.find(text(0, 128), false).rows, 128);
+  EXPECT_EQ(index.find(text(0, 128)).rows, 128);
+  EXPECT_EQ(index.find(text(0, 128)).drafter_rows, 80);
+  EXPECT_EQ(index.find(text(0, 70)).drafter_rows, 70);
   run(index, text(0, 128), 128);  // has more of them: its pages replace the others
-  EXPECT_EQ(index.find(text(0, 128), true).rows, 128);
+  EXPECT_EQ(index.find(text(0, 128)).drafter_rows, 128);
   run(index, text(0, 128), 0);
-  EXPECT_EQ(index.find(text(0, 128), true).rows, 128);
+  EXPECT_EQ(index.find(text(0, 128)).drafter_rows, 128);
+  expect_all_accounted(index);
+}
+
+TEST_F(PrefixIndexTest, RowsOfTheDrafterBehindOnesItLacksDoNotCount) {
+  kv::PrefixIndex index(pool_, 8, 0);
+  run(index, text(0, 64), 40);
+  run(index, text(0, 128), 128);
+  EXPECT_EQ(index.find(text(0, 128)).drafter_rows, 128);  // the longer one's first page replaced it
+  run(index, text(1000, 64), 64);
+  run(index, text(1000, 192), 100);
+  EXPECT_EQ(index.find(text(1000, 192)).drafter_rows, 100);
   expect_all_accounted(index);
 }
 
 TEST_F(PrefixIndexTest, ARowThatLooksAheadIsKnownWithTheTokenBehindIt) {
   kv::PrefixIndex index(pool_, 8, 1);
   run(index, text(0, 130), 130);
-  EXPECT_EQ(index.find(text(0, 130), true).rows, 128);
+  EXPECT_EQ(index.find(text(0, 130)).rows, 128);
   auto other = text(0, 130);
   other[64] = -1;
-  EXPECT_EQ(index.find(other, true).rows, 63);
+  EXPECT_EQ(index.find(other).rows, 63);
   run(index, other, 130);  // the same first page with another token behind it
-  EXPECT_EQ(index.find(other, true).rows, 128);
-  EXPECT_EQ(index.find(text(0, 130), true).rows, 128);
+  EXPECT_EQ(index.find(other).rows, 128);
+  EXPECT_EQ(index.find(text(0, 130)).rows, 128);
   expect_all_accounted(index);
 }
 
@@ -88,7 +100,7 @@ TEST_F(PrefixIndexTest, GivesSharedPagesAndACopyOfTheLast) {
   run(index, text(0, 128));
   {
     kv::Sequence sequence(pool_);
-    const auto match = index.find(text(0, 100), false);
+    const auto match = index.find(text(0, 100));
     *pool_.keys(match.pages[1], 0, 0) = 77;
     index.give(match, 99, sequence);
     EXPECT_EQ(sequence.length(), 99);
@@ -109,16 +121,16 @@ TEST_F(PrefixIndexTest, ForgetsTheLongestUnused) {
   kv::PrefixIndex index(pool_, 4, 0);
   run(index, text(0, 128));
   run(index, text(1000, 128));
-  EXPECT_EQ(index.find(text(0, 128), false).rows, 128);
+  EXPECT_EQ(index.find(text(0, 128)).rows, 128);
   run(index, text(2000, 64));  // a fifth page: the last of 1000's goes
   EXPECT_EQ(index.pages(), 4);
-  EXPECT_EQ(index.find(text(1000, 128), false).rows, 64);
-  EXPECT_EQ(index.find(text(0, 128), false).rows, 128);
-  EXPECT_EQ(index.find(text(2000, 64), false).rows, 64);
+  EXPECT_EQ(index.find(text(1000, 128)).rows, 64);
+  EXPECT_EQ(index.find(text(0, 128)).rows, 128);
+  EXPECT_EQ(index.find(text(2000, 64)).rows, 64);
   expect_all_accounted(index);
   kv::PrefixIndex none(pool_, 0, 0);
   run(none, text(0, 128));
-  EXPECT_EQ(none.find(text(0, 128), false).rows, 0);
+  EXPECT_EQ(none.find(text(0, 128)).rows, 0);
 }
 
 // Requests whose prompts begin alike in different lengths.
@@ -219,24 +231,36 @@ TEST(Prefixes, HitsAndPreemptionsChangeNothingOfGemma4) {
   check({"gemma4_dspark", "gemma4_dspark"});
 }
 
-// Pages that a request without drafts left lack the drafter's rows: the next one makes them.
-TEST(Prefixes, RowsWithoutTheDraftersAreMadeAgain) {
+// Pages that a request without drafts left lack the drafter's rows. They are used all the same:
+// what lies before is hidden from the drafter, and the text is the same.
+TEST(Prefixes, RowsThatTheDrafterLacksAreHiddenFromIt) {
   const auto folder =
       std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures/qwen3_dspark_vanilla";
   Options options;
   options.drafter = (folder / "draft").string();
   options.planner = "full";
-  const auto engine = make_engine(folder / "target", options);
-  const std::vector<Request> drafting = requests_of(1, 60);
-  std::vector<Request> plain = drafting;
-  plain[0].prompt_ids.resize(150, 5);
-  std::vector<Request> both = plain;
+  std::vector<Request> requests = requests_of(1, 60);
+  requests[0].prompt_ids.resize(150, 5);
+  const auto cold = run_all(*make_engine(folder / "target", options), requests, 1)[0];
+  std::vector<Request> plain = requests;
   plain[0].never_draft = true;
-  EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 0);
-  EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 149);
-  EXPECT_EQ(run_all(*engine, both, 1)[0].cached_rows, 0);
-  EXPECT_EQ(run_all(*engine, both, 1)[0].cached_rows, 149);
-  EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 149);
+  options.max_running = 1;  // a cache of some pages
+  std::vector<float> confidences;
+  for (const bool dirty : {false, true}) {
+    const auto engine = make_engine(folder / "target", options);
+    // What the drafter wrote to the pages for others before must not matter.
+    if (dirty) run_all(*engine, requests_of(6, 170, 3), 1);
+    EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 0);
+    EXPECT_EQ(run_all(*engine, plain, 1)[0].cached_rows, 149);
+    for (int i = 0; i < 2; ++i) {
+      const auto done = run_all(*engine, requests, 1)[0];
+      EXPECT_EQ(done.cached_rows, 149);
+      EXPECT_EQ(done.ids, cold.ids);
+      EXPECT_NE(done.confidence_logits, cold.confidence_logits);
+      if (confidences.empty()) confidences = done.confidence_logits;
+      EXPECT_EQ(done.confidence_logits, confidences);
+    }
+  }
 }
 
 }  // namespace

@@ -423,6 +423,43 @@ TEST(Speculation, DraftsDoNotDependOnHowRowsCame) {
   }
 }
 
+// A request that does not draft for long forgets features: its drafts then begin with the newest
+// rows, and the text is the same.
+TEST(Speculation, LongRestsHideOldRows) {
+  for (const char* name : {"qwen3_dspark_vanilla", "qwen3_eagle3"}) {
+    const std::filesystem::path folder =
+        std::filesystem::path(DSPARK_SOURCE_DIR) / "tests/fixtures" / name;
+    Options options;
+    options.drafter = (folder / "draft").string();
+    options.planner = "full";
+    options.max_running = 2;
+    const auto engine = make_engine(folder / "target", options);
+    std::vector<Request> requests(2);
+    for (size_t i = 0; i < 2; ++i) {
+      requests[i].prompt_ids.assign(40 + 100 * i, static_cast<int32_t>(7 + i));
+      requests[i].max_tokens = 260;
+      requests[i].ignore_eos = true;
+    }
+    const auto drafted = run_all(*engine, requests, 2);
+    std::vector<Completion> done(2);
+    for (size_t i = 0; i < 2; ++i) {
+      requests[i].draft_max = 0;
+      const auto id =
+          engine->submit(requests[i], {nullptr, [&done, i](const Completion& c) { done[i] = c; }});
+      ASSERT_TRUE(id.ok());
+    }
+    for (int step = 0; engine->step(); ++step)
+      for (RequestId id = 3; step == 200 && id <= 4; ++id) engine->set_draft_max(id, 100);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(done[i].ids, drafted[i].ids) << name;
+      int accepted = 0;
+      for (const Cycle& cycle : done[i].cycles) accepted += cycle.accepted;
+      EXPECT_GT(accepted, 0) << name;
+      EXPECT_EQ(done[i].cycles[150].drafted, 0) << name;
+    }
+  }
+}
+
 TEST(Speculation, GreedyVerificationRefusesTemperature) {
   Options options;
   options.verify = verify::Mode::kGreedy;
