@@ -1,6 +1,7 @@
-// Who runs, and with which pages. First come, first served: a request joins when the cache holds
-// what it is so far and a page more; when the cache runs out, the youngest gives its pages up and
-// begins again later, from what is then still known of it.
+// Who runs, and with which pages. First come, first served, those in the background behind the
+// others: a request joins when the cache holds what it is so far and a page more; when the cache
+// runs out, the last gives its pages up and begins again later, from what is then still known of
+// it. So does one in the background whose place another needs.
 #include <algorithm>
 
 #include "engine/impl.h"
@@ -11,6 +12,8 @@ namespace {
 // Known rows that a request computes again so that the drafter has all before them. Where more
 // are not the drafter's, it goes without them.
 constexpr int64_t kRowsAgain = 16;
+// While requests wait in the background, every so many that join one of them goes first.
+constexpr int kJoinsOfAPromotion = 8;
 
 }  // namespace
 
@@ -61,34 +64,61 @@ bool Engine::Impl::begin(ActiveRequest& request) {
   return true;
 }
 
+void Engine::Impl::insert(std::unique_ptr<ActiveRequest> request, Requests& in_order) {
+  const auto after = std::find_if(in_order.begin(), in_order.end(),
+                                  [&](const auto& other) { return request->goes_before(*other); });
+  in_order.insert(after, std::move(request));
+}
+
+// The first that waits; now and then the first in the background, so that those aren't starved.
+ActiveRequest& Engine::Impl::next_to_join() {
+  const auto background = std::find_if(
+      waiting.begin(), waiting.end(), [](const auto& request) { return request->in_background(); });
+  if (background == waiting.end()) joined_since_promoted = 0;
+  if (joined_since_promoted >= kJoinsOfAPromotion - 1) {
+    joined_since_promoted = 0;
+    std::unique_ptr<ActiveRequest> promoted = std::move(*background);
+    waiting.erase(background);
+    promoted->promote();
+    waiting.push_front(std::move(promoted));
+  }
+  return *waiting.front();
+}
+
+bool Engine::Impl::displaces_last(const ActiveRequest& next) const {
+  return !next.in_background() && !running.empty() && running.back()->in_background();
+}
+
 void Engine::Impl::admit() {
-  while (!waiting.empty() && static_cast<int>(running.size()) < options.max_running) {
-    ActiveRequest& next = *waiting.front();
-    if (!begin(next)) return;
-    if (speculation != nullptr && !next.never_drafts())
-      warn_once(speculation->lack_of_calibration(next.sampling()));
-    const auto after = std::find_if(running.begin(), running.end(),
-                                    [&](const auto& other) { return other->id() > next.id(); });
-    running.insert(after, std::move(waiting.front()));
-    waiting.pop_front();
+  while (!waiting.empty()) {
+    ActiveRequest& next = next_to_join();
+    while (static_cast<int>(running.size()) >= options.max_running || !begin(next)) {
+      if (!displaces_last(next)) return;
+      preempt_last();
+    }
+    if (speculation != nullptr) warn_once(speculation->lack_of_calibration(next));
+    const auto joined = std::find_if(waiting.begin(), waiting.end(),
+                                     [&](const auto& request) { return request.get() == &next; });
+    std::unique_ptr<ActiveRequest> request = std::move(*joined);
+    waiting.erase(joined);
+    insert(std::move(request), running);
+    ++joined_since_promoted;
   }
 }
 
-void Engine::Impl::preempt_youngest() {
+void Engine::Impl::preempt_last() {
   std::unique_ptr<ActiveRequest> request = std::move(running.back());
   running.pop_back();
   remember(*request);
   request->suspend();
-  const auto after = std::find_if(waiting.begin(), waiting.end(),
-                                  [&](const auto& other) { return other->id() > request->id(); });
-  waiting.insert(after, std::move(request));
+  insert(std::move(request), waiting);
 }
 
 // Pages for the rows that each request brings to this step, the oldest first.
 void Engine::Impl::make_room() {
   for (size_t i = 0; i < running.size(); ++i)
     while (i < running.size() && !reserve(running[i]->sequence(), positions_next(*running[i])))
-      preempt_youngest();
+      preempt_last();
   CHECK(!running.empty(), "the cache does not hold a request that was accepted");
 }
 

@@ -132,8 +132,7 @@ Status Engine::Impl::allot_cache() {
   forward = std::make_unique<model::Forward>(
       *model, *kernels, pool, *pages,
       model::Limits{rows, std::min(rows, std::max(decode_rows, kScoreRows)), info.context});
-  for (int t = 0; t < pool.threads(); ++t)
-    checkers.push_back({verify::Verifier(options.verify, info.vocab), {}, {}});
+  checkers.resize(static_cast<size_t>(pool.threads()));
   if (speculation != nullptr) speculation->allot(rows);
   shares.reserve(static_cast<size_t>(options.max_running));
   return {};

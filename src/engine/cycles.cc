@@ -5,6 +5,13 @@
 
 namespace dspark::engine {
 
+void Engine::Impl::prepare_verifiers(verify::Mode mode) {
+  for (Checker& checker : checkers) {
+    auto& verifier = checker.verifiers[static_cast<size_t>(mode)];
+    if (verifier == nullptr) verifier = std::make_unique<verify::Verifier>(mode, info.vocab);
+  }
+}
+
 // The target's rows of a segment whose activations are finite, from the anchor on. A draft that
 // makes one overflow ends them: plain decoding would only meet it if the draft stood.
 int Engine::Impl::sound_rows(size_t s) const {
@@ -26,7 +33,6 @@ void Engine::Impl::check_drafts() {
   if (decoding.empty()) return;
   verdicts.assign(rows.segments.size(), verify::Verdict{});
   const auto threads = static_cast<size_t>(pool.threads());
-  const bool ignores_drafts = verify::ignores_drafts(options.verify);
   pool.run([&](int thread) {
     Checker& checker = checkers[static_cast<size_t>(thread)];
     size_t nth = 0;
@@ -38,12 +44,14 @@ void Engine::Impl::check_drafts() {
       const draft::Block& block = request.draft().block;
       const auto drafts = static_cast<size_t>(sound - 1);
       checker.q.clear();
-      if (!ignores_drafts)
+      const verify::Mode mode = request.verify_mode(options.verify);
+      if (!verify::ignores_drafts(mode))
         for (size_t i = 0; i < drafts; ++i)
           checker.q.push_back({block.distributions[i].ids, block.distributions[i].probs});
       const verify::CycleInput input{rows.segments[s].position, std::span(block.ids).first(drafts),
                                      list_logits(s, sound, checker), checker.q, request.stop_ids()};
-      verdicts[s] = checker.verifier.verify(input, request.sampler());
+      verify::Verifier& verifier = *checker.verifiers[static_cast<size_t>(mode)];
+      verdicts[s] = verifier.verify(input, request.sampler());
     }
   });
 }

@@ -44,9 +44,16 @@ Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
   if (request.grammar != nullptr && e.tokenizer.stop_ids().empty())
     return fail("a grammar ends the answer by a stop token, and this model has none");
   DSPARK_RETURN_IF_ERROR(sample::validate(request.sampling, e.info.vocab));
-  DSPARK_RETURN_IF_ERROR(verify::check_mode(e.options.verify, request.sampling));
+  const verify::Mode mode = request.verify.value_or(e.options.verify);
+  DSPARK_RETURN_IF_ERROR(verify::check_mode(mode, request.sampling));
+  if (request.planner && !verify::is_by_request(request.planner->kind))
+    return fail(
+        "planner {}: plans for all requests at once; of one request's own there are off, "
+        "fixed:N and threshold:P",
+        verify::planner_name(*request.planner));
   if (prompt > e.info.context)
     return fail("the prompt has {} tokens, the context holds {}", prompt, e.info.context);
+  e.prepare_verifiers(mode);
   auto constraint = e.constraint_of(request.grammar);
   auto active =
       std::make_unique<ActiveRequest>(++e.last_id, std::move(request), std::move(callbacks),
@@ -55,7 +62,7 @@ Result<RequestId> Engine::submit(Request request, Callbacks callbacks) {
   if (needed > e.pages->pages() * kv::kPositions)
     return fail("the request needs {} cache positions, the cache holds {}", needed,
                 e.pages->pages() * kv::kPositions);
-  e.waiting.push_back(std::move(active));
+  Impl::insert(std::move(active), e.waiting);
   return e.last_id;
 }
 
@@ -113,7 +120,9 @@ Status Engine::set_planner(const std::string& planner) {
 }
 
 const verify::ModeCalibration* Engine::calibration(const sample::Params& sampling) const {
-  return impl_->speculation == nullptr ? nullptr : impl_->speculation->calibration(sampling);
+  return impl_->speculation == nullptr
+             ? nullptr
+             : impl_->speculation->calibration(sampling, impl_->options.verify);
 }
 
 Status Engine::check_integrity() const {

@@ -32,6 +32,10 @@ namespace dspark::engine {
 enum class Finish { kStop, kLength, kCancelled, kError };
 const char* finish_name(Finish finish);  // "stop", "length", "cancelled", "error"
 
+// Background requests let interactive ones go first: they join behind those, and give up their
+// places in the batch and in the cache to them. One in eight that join goes as interactive.
+enum class LatencyClass { kInteractive, kBackground };
+
 struct Request {
   std::vector<int32_t> prompt_ids;  // at least one
   sample::Params sampling;
@@ -43,7 +47,12 @@ struct Request {
   // otherwise, the text is a beginning of one. Not with ignore_eos.
   std::shared_ptr<const grammar::Grammar> grammar;
   int draft_max = std::numeric_limits<int>::max();  // most slots drafted a cycle; 0: no drafting
-  bool never_draft = false;        // runs as in an engine without a drafter, at no cost of one
+  LatencyClass latency = LatencyClass::kInteractive;
+  bool never_draft = false;  // runs as in an engine without a drafter, at no cost of one
+  // Where not as the engine's options say. A planner of its own looks at this request alone: off,
+  // fixed or threshold.
+  std::optional<verify::PlannerSpec> planner;
+  std::optional<verify::Mode> verify;
   int logprobs = 0;                // n > 0: the n most likely tokens at every place, and the chosen
   bool record_confidence = false;  // Completion::confidence_logits
   bool trace_origins = false;      // Delta::pieces

@@ -1,6 +1,7 @@
 // What is inside an Engine. Private to the room engine.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -36,9 +37,13 @@ struct Engine::Impl {
 
   // admission.cc: who runs, and with which pages.
   void admit();
+  ActiveRequest& next_to_join();
+  bool displaces_last(const ActiveRequest& next) const;
+  using Requests = std::deque<std::unique_ptr<ActiveRequest>>;
+  static void insert(std::unique_ptr<ActiveRequest> request, Requests& in_order);
   bool begin(ActiveRequest& request);
   void make_room();
-  void preempt_youngest();
+  void preempt_last();
   bool reserve(kv::Sequence& sequence, int64_t positions);
   void remember(const ActiveRequest& request);
   // Positions that the request's pages should hold in the end: its own and the drafter's scratch
@@ -58,11 +63,12 @@ struct Engine::Impl {
   void drop_finished();
 
   // cycles.cc: what the step's rows mean for the drafts. By segment of a decoding request:
-  struct Checker {  // a thread's own
-    verify::Verifier verifier;
+  struct Checker {                                               // a thread's own
+    std::array<std::unique_ptr<verify::Verifier>, 4> verifiers;  // by mode, those in use
     std::vector<std::span<const float>> rows;
     std::vector<verify::DraftDistribution> q;
   };
+  void prepare_verifiers(verify::Mode mode);
   int sound_rows(size_t segment) const;
   std::span<const std::span<const float>> list_logits(size_t segment, int sound,
                                                       Checker& checker) const;
@@ -98,8 +104,8 @@ struct Engine::Impl {
   std::vector<std::pair<std::string, grammar::Masks>> masks;
   Info info;
   RequestId last_id = 0;
-  std::deque<std::unique_ptr<ActiveRequest>> waiting;  // both in order of arrival
-  std::vector<std::unique_ptr<ActiveRequest>> running;
+  Requests waiting, running;      // in order of arrival, those in the background behind the others
+  int joined_since_promoted = 0;  // while some in the background waited
   Rows rows;
   std::vector<ActiveRequest*> decoding;  // of this step
   std::vector<ActiveRequest*> filled;    // whose prompts it ended

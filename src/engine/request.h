@@ -57,7 +57,9 @@ struct DraftState {
   std::vector<double> past_survival[2];  // of the step before, and of that before it
   int verify_length = 0, accepted = 0;   // of this cycle
   verify::Pace pace;
-  bool off = false;  // drafting ended: a draft was not finite
+  verify::DraftLength length;
+  std::unique_ptr<verify::Planner> planner;  // its own, where the request has one
+  bool off = false;                          // drafting ended: a draft was not finite
 };
 
 class ActiveRequest {
@@ -88,7 +90,15 @@ class ActiveRequest {
   // Most slots worth drafting: as many tokens may still come besides the bonus token.
   int draft_room(int64_t context) const;
   void set_draft_max(int slots) { request_.draft_max = slots; }
+  // Whom others go before; a background request no longer does once it was promoted.
+  bool in_background() const { return request_.latency == LatencyClass::kBackground && !promoted_; }
+  void promote() { promoted_ = true; }
+  bool goes_before(const ActiveRequest& other) const {
+    return in_background() != other.in_background() ? other.in_background() : id_ < other.id_;
+  }
   bool never_drafts() const { return request_.never_draft; }
+  const std::optional<verify::PlannerSpec>& own_planner() const { return request_.planner; }
+  verify::Mode verify_mode(verify::Mode usual) const { return request_.verify.value_or(usual); }
 
   void begins();   // its sequence holds what was known of it
   void suspend();  // gives its pages up; it goes on as one that has yet to begin
@@ -128,7 +138,7 @@ class ActiveRequest {
   // Tokens whose text may not be shown to its end yet: where it ends in the answer's text. Only
   // where origins are asked for.
   std::vector<std::pair<size_t, Origin>> text_ends_;
-  bool finished_ = false;
+  bool finished_ = false, promoted_ = false;
   Clock::time_point started_{}, first_id_{}, last_id_{};
 };
 

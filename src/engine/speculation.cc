@@ -5,11 +5,6 @@
 namespace dspark::engine {
 namespace {
 
-// Features of a request that does not draft: of these newest rows they are kept, and of twice as
-// many at most. That many rows are nearly as good to a drafter as all (docs/decisions.md).
-constexpr int kKeptRows = 64;
-// Pending rows that go with the draft itself; more are taken in before.
-constexpr int kRowsOfDraft = 16;
 const verify::Calibration kRaw;
 
 }  // namespace
@@ -27,8 +22,10 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
     for (const draft::StoredCalibration& stored : *drafter_->calibrations())
       calibrations_.push_back(stored.fit);
   using Signal = verify::OnlineConfidence::Signal;
-  for (const double temperature : {0.0, 1.0}) {
-    const bool calibrated = verify::matching_calibration(calibrations_, mode_, temperature) >= 0;
+  for (const verify::Mode mode : {verify::Mode::kGreedy, verify::Mode::kCoupled,
+                                  verify::Mode::kRejection, verify::Mode::kBlock}) {
+    const double temperature = mode == verify::Mode::kGreedy ? 0 : 1;
+    const bool calibrated = verify::matching_calibration(calibrations_, mode, temperature) >= 0;
     online_.emplace_back(slots_, calibrated                   ? Signal::kCalibrated
                                  : drafter_->has_confidence() ? Signal::kRaw
                                                               : Signal::kMargin);
@@ -60,48 +57,54 @@ Status Speculation::set_planner(const std::string& planner) {
     spec.length = most;
   }
   DSPARK_TRY(planner_, verify::make_planner(spec, mode_));
+  cautious_planner_.reset();
+  if (spec.kind == verify::PlannerKind::kGlobal) {
+    DSPARK_TRY(cautious_planner_, verify::make_planner({verify::PlannerKind::kCausal, 0, 0},
+                                                       verify::Mode::kRejection));
+  }
   paced_ = planner == "auto";
   planner_name_ = planner == "auto" ? "auto" : verify::planner_name(spec);
   return {};
 }
 
-int Speculation::most_context_rows(const Options& options) {
-  return std::max(options.prefill_chunk, 2 * kKeptRows) + options.max_running * kRowsOfDraft;
-}
-
-void Speculation::allot(int step_rows) {
-  features_.resize(static_cast<size_t>(step_rows) * feature_width_);
-}
-
 void Speculation::join(ActiveRequest& request, bool has_rows) const {
   DraftState& state = request.draft();
-  const verify::ModeCalibration* found = calibration(request.sampling());
+  const verify::ModeCalibration* found =
+      calibration(request.sampling(), request.verify_mode(mode_));
   state.calibration = found != nullptr ? &found->calibration : &kRaw;
   state.off = state.off || request.never_drafts();
   if (state.off) return;
   state.pace = verify::Pace(usual_);
+  if (request.own_planner()) {
+    auto made = verify::make_planner(*request.own_planner(), mode_);
+    CHECK(made.ok(), "{}", made.message());
+    state.planner = std::move(made.value());
+  }
   state.drafter_rows = request.sequence().length();
   state.seen_from = has_rows ? 0 : state.drafter_rows;
   state.drafter = drafter_->new_state();
-  state.pending.resize(2 * kKeptRows * feature_width_);
+  state.pending.resize(most_pending_rows() * feature_width_);
 }
 
-const verify::ModeCalibration* Speculation::calibration(const sample::Params& sampling) const {
+const verify::ModeCalibration* Speculation::calibration(const sample::Params& sampling,
+                                                        verify::Mode mode) const {
   const int index =
-      verify::matching_calibration(calibrations_, mode_, static_cast<double>(sampling.temperature));
+      verify::matching_calibration(calibrations_, mode, static_cast<double>(sampling.temperature));
   return index < 0 ? nullptr : &calibrations_[static_cast<size_t>(index)];
 }
 
-std::string Speculation::lack_of_calibration(const sample::Params& sampling) const {
+std::string Speculation::lack_of_calibration(const ActiveRequest& request) const {
   const verify::Planner::Needs needs = planner_->needs();
-  if (slots_ == 0 || drafter_->calibrations() == nullptr || calibration(sampling) != nullptr ||
+  const verify::Mode mode = request.verify_mode(mode_);
+  if (slots_ == 0 || request.never_drafts() || drafter_->calibrations() == nullptr ||
+      calibration(request.sampling(), mode) != nullptr ||
       !(needs.confidence || needs.survival || needs.lagged_survival))
     return {};
-  const bool greedy = sampling.temperature == 0;
+  const bool greedy = request.sampling().temperature == 0;
   return fmt::format(
       "{}: uncalibrated for {} verification, so planner {} counts on what it learns of them "
       "on the way; `dspark calibrate` makes them true from the start",
-      drafter_->name(), verify::mode_name(greedy ? verify::Mode::kGreedy : mode_), planner_name_);
+      drafter_->name(), verify::mode_name(greedy ? verify::Mode::kGreedy : mode), planner_name_);
 }
 
 bool Speculation::wants_features(std::span<ActiveRequest* const> requests) const {
@@ -119,26 +122,12 @@ bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const
          anchor + drafter_->scratch_rows() <= request.sequence().capacity();
 }
 
-draft::ContextRows Speculation::context_of(ActiveRequest& request, int rows) const {
-  DraftState& state = request.draft();
-  draft::ContextRows context{
-      &request.sequence(), state.drafter_rows, state.seen_from, rows, state.pending.data(), {},
-      state.drafter.get()};
-  if (rows > 0)
-    context.tokens = request.tokens().subspan(static_cast<size_t>(state.drafter_rows),
-                                              static_cast<size_t>(rows) + 1);
-  return context;
-}
-
-// All pending rows but the newest.
-void Speculation::take_in(ActiveRequest& request) {
-  DraftState& state = request.draft();
-  const draft::ContextRows context = context_of(request, state.pending_rows - 1);
-  drafter_->absorb({&context, 1});
-  state.drafter_rows += context.rows;
-  state.pending_rows = 1;
-  std::copy_n(state.pending.data() + static_cast<size_t>(context.rows) * feature_width_,
-              feature_width_, state.pending.data());
+// No more than its planner may verify.
+int Speculation::slots_of(const ActiveRequest& request) const {
+  const DraftState& state = request.draft();
+  const verify::Planner& planner = state.planner != nullptr ? *state.planner : *planner_;
+  const int most = std::min(slots_, planner.most_length());
+  return paced(request) && most > 0 ? state.length.next(most) : most;
 }
 
 void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t context) {
@@ -146,18 +135,18 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     state.block.clear();
-    if (state.off || !may_draft(*request, context)) continue;
+    if (state.off || !may_draft(*request, context) || slots_of(*request) == 0) continue;
     if (rests(*request)) {
       state.pace.rested();
       continue;
     }
-    if (state.pending_rows > kRowsOfDraft) take_in(*request);
+    take_in(*request);
     draft::BlockRequest block;
     block.context = context_of(*request, state.pending_rows);
     block.tokens = request->tokens();
-    block.slots = std::min(slots_, request->draft_room(context));
+    block.slots = std::min(slots_of(*request), request->draft_room(context));
     block.sampler = &request->sampler();
-    block.own_variates = !verify::ignores_drafts(mode_);
+    block.own_variates = !verify::ignores_drafts(request->verify_mode(mode_));
     block.stop_ids = request->stop_ids();
     block.out = &state.block;
     blocks_.push_back(block);
@@ -198,6 +187,14 @@ void Speculation::estimate(ActiveRequest& request) {
   }
 }
 
+verify::Planner& Speculation::planner_of(std::span<ActiveRequest* const> decoding) {
+  const bool depends = std::any_of(decoding.begin(), decoding.end(), [&](auto* request) {
+    return !request->draft().block.ids.empty() &&
+           !verify::ignores_drafts(request->verify_mode(mode_));
+  });
+  return depends && cautious_planner_ != nullptr ? *cautious_planner_ : *planner_;
+}
+
 verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows) {
   views_.clear();
   lengths_.assign(decoding.size(), 0);
@@ -212,8 +209,23 @@ verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int oth
     views_.push_back(view);
   }
   cost_.prepare(cache_bytes(decoding), static_cast<int>(blocks_.size()));
-  const verify::Plan plan = planner_->plan({views_, other_rows}, cost_, lengths_);
-  for (size_t i = 0; i < decoding.size(); ++i) decoding[i]->draft().verify_length = lengths_[i];
+  // Requests with planners of their own first: to the others their drafts are rows of the step.
+  double own_tokens = 0;
+  for (size_t i = 0; i < decoding.size(); ++i) {
+    DraftState& state = decoding[i]->draft();
+    if (state.planner == nullptr) continue;
+    int& length = state.verify_length;
+    own_tokens += state.planner->plan({{&views_[i], 1}}, cost_, {&length, 1}).expected_tokens - 1;
+    other_rows += length;
+    views_[i] = {};
+  }
+  verify::Plan plan = planner_of(decoding).plan({views_, other_rows}, cost_, lengths_);
+  plan.expected_tokens += own_tokens;
+  for (size_t i = 0; i < decoding.size(); ++i) {
+    DraftState& state = decoding[i]->draft();
+    if (state.planner == nullptr) state.verify_length = lengths_[i];
+    state.length.observe(static_cast<int>(state.block.ids.size()), state.verify_length);
+  }
   return plan;
 }
 
@@ -261,54 +273,6 @@ void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows
     state.pace.drafted(gain);
     usual_.take_in(gain);
   }
-}
-
-void Speculation::keep(ActiveRequest& request, const model::Segment& segment, int rows,
-                       bool of_prompt) {
-  DraftState& state = request.draft();
-  if (feature_width_ == 0 || state.off || rows == 0) return;
-  const int64_t position = segment.position;
-  const float* from = features_.data() + static_cast<size_t>(segment.first_row) * feature_width_;
-  CHECK(position == state.drafter_rows + state.pending_rows, "rows from {} on, {} are known",
-        position, state.drafter_rows + state.pending_rows);
-  // Rows of a prompt are taken in at once, where they lie; but the newest row of all always waits:
-  // a draft call needs it, and what follows it may not be known yet.
-  const int at_once = !of_prompt || state.pending_rows > 0 || rests(request) ? 0
-                      : request.prefilling()                                 ? rows
-                                                                             : rows - 1;
-  if (at_once > 0) {
-    absorbing_.push_back(
-        {&request.sequence(), position, state.seen_from, at_once, from,
-         request.tokens().subspan(static_cast<size_t>(position), static_cast<size_t>(at_once) + 1),
-         state.drafter.get()});
-    state.drafter_rows += at_once;
-  }
-  put_off(state, from + static_cast<size_t>(at_once) * feature_width_, position + at_once,
-          rows - at_once);
-}
-
-// features: [rows, taps * hidden], of positions from `position` on.
-void Speculation::put_off(DraftState& state, const float* features, int64_t position,
-                          int rows) const {
-  if (state.pending_rows + rows > 2 * kKeptRows) {
-    const int old = std::clamp(kKeptRows - rows, 0, state.pending_rows);
-    std::copy_n(
-        state.pending.data() + static_cast<size_t>(state.pending_rows - old) * feature_width_,
-        static_cast<size_t>(old) * feature_width_, state.pending.data());
-    const int skipped = std::max(rows - kKeptRows, 0);
-    features += static_cast<size_t>(skipped) * feature_width_;
-    rows -= skipped;
-    state.seen_from = state.drafter_rows = position + skipped - old;
-    state.pending_rows = old;
-  }
-  std::copy_n(features, static_cast<size_t>(rows) * feature_width_,
-              state.pending.data() + static_cast<size_t>(state.pending_rows) * feature_width_);
-  state.pending_rows += rows;
-}
-
-void Speculation::absorb() {
-  if (!absorbing_.empty()) drafter_->absorb(absorbing_);
-  absorbing_.clear();
 }
 
 }  // namespace dspark::engine

@@ -45,9 +45,10 @@ class Speculation {
   // has_rows, none.
   void join(ActiveRequest& request, bool has_rows) const;
   // What the drafter's file holds for requests with these parameters; nullptr: nothing.
-  const verify::ModeCalibration* calibration(const sample::Params& sampling) const;
-  // What to warn of when a request with these parameters runs; empty: nothing.
-  std::string lack_of_calibration(const sample::Params& sampling) const;
+  const verify::ModeCalibration* calibration(const sample::Params& sampling,
+                                             verify::Mode mode) const;
+  // What to warn of when the request runs; empty: nothing.
+  std::string lack_of_calibration(const ActiveRequest& request) const;
 
   // Drafts for the requests that may, then decides how many drafts of each are verified. Leaves
   // block and verify_length in their DraftState. other_rows: rows of the step besides the
@@ -62,7 +63,10 @@ class Speculation {
   void learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
                    double draft_ms, bool only_decoding);
   const verify::CostTable& costs() const { return cost_; }
-  const verify::OnlineConfidence& confidence(bool greedy) const { return online_[greedy ? 0 : 1]; }
+  // Of requests at temperature 0, or of the others that are verified as options say.
+  const verify::OnlineConfidence& confidence(bool greedy) const {
+    return online_[greedy ? 0 : static_cast<size_t>(mode_)];
+  }
 
   // Of a step's segment the first `rows` rows were committed. Those of a prompt become the
   // drafter's in absorb(), others at the next draft; of a request that drafts none for long the
@@ -75,20 +79,30 @@ class Speculation {
 
   double cache_bytes(std::span<ActiveRequest* const> decoding) const;
   bool may_draft(const ActiveRequest& request, int64_t context) const;
-  bool rests(const ActiveRequest& request) const {
-    return paced_ && !request.draft().pace.drafts();
+  bool paced(const ActiveRequest& request) const {
+    return paced_ && request.draft().planner == nullptr;
   }
+  bool rests(const ActiveRequest& request) const {
+    return paced(request) && !request.draft().pace.drafts();
+  }
+  int slots_of(const ActiveRequest& request) const;
   draft::ContextRows context_of(ActiveRequest& request, int rows) const;
   void take_in(ActiveRequest& request);
+  static size_t most_pending_rows();
   void put_off(DraftState& state, const float* features, int64_t position, int rows) const;
   void estimate(ActiveRequest& request);
   verify::OnlineConfidence& online(const ActiveRequest& request) {
-    return online_[request.sampling().temperature == 0 ? 0 : 1];
+    return online_[request.sampling().temperature == 0
+                       ? 0
+                       : static_cast<size_t>(request.verify_mode(mode_))];
   }
+  verify::Planner& planner_of(std::span<ActiveRequest* const> decoding);
 
   std::unique_ptr<draft::Drafter> drafter_;
   std::vector<verify::ModeCalibration> calibrations_;
   std::unique_ptr<verify::Planner> planner_;
+  // For steps with requests whose text depends on their drafts; null: planner_ may plan those, too.
+  std::unique_ptr<verify::Planner> cautious_planner_;
   std::string planner_name_;
   verify::CostTable cost_;
   bool paced_ = false;       // requests that don't gain rest from drafting
@@ -102,7 +116,7 @@ class Speculation {
   std::vector<draft::BlockRequest> blocks_;
   std::vector<verify::RequestView> views_;
   std::vector<int> lengths_;
-  std::vector<verify::OnlineConfidence> online_;  // of requests at temperature 0, of the others
+  std::vector<verify::OnlineConfidence> online_;  // by mode; greedy: temperature 0, in any mode
 };
 
 }  // namespace dspark::engine

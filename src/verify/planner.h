@@ -58,6 +58,11 @@ struct PlannerSpec {
 // Errors name the nearest valid planner or value.
 Result<PlannerSpec> parse_planner(std::string_view text);
 std::string planner_name(const PlannerSpec& spec);  // parse_planner reads it back
+// Its length for a request depends on that request alone.
+inline bool is_by_request(PlannerKind kind) {
+  return kind == PlannerKind::kOff || kind == PlannerKind::kFixed ||
+         kind == PlannerKind::kThreshold;
+}
 
 // One object plans all steps of an engine, in one thread; plan() allocates only while its buffers
 // grow. All decide slot by slot in one order, ties to the smaller slot, then the smaller request.
@@ -81,6 +86,8 @@ class Planner {
   // lengths: [requests], set to the verify lengths, each at most drafted and limit.
   virtual Plan plan(const StepView& step, const StepCost& cost, std::span<int> lengths) = 0;
   virtual Needs needs() const = 0;
+  // Slots of a request that it may verify; more are not worth drafting.
+  virtual int most_length() const { return std::numeric_limits<int>::max(); }
 };
 
 // An error for global under rejection and block verification, where it would change the text.

@@ -53,6 +53,7 @@ class Fixed : public Planner {
     });
   }
   Needs needs() const override { return {}; }
+  int most_length() const override { return length_; }
 
  private:
   int length_;

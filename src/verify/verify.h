@@ -13,6 +13,7 @@
 //   planner.h     verify lengths for the requests of a step
 //   cost_table.h  what rows and drafts cost on this machine
 //   pace.h        whether drafting pays for a request
+//   draft_length.h  how many slots are worth drafting
 #pragma once
 
 #include "verify/acceptance.h"
@@ -20,6 +21,7 @@
 #include "verify/choose_calibration.h"
 #include "verify/confidence_sample.h"
 #include "verify/cost_table.h"
+#include "verify/draft_length.h"
 #include "verify/metrics.h"
 #include "verify/mode.h"
 #include "verify/online_confidence.h"

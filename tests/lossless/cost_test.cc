@@ -136,5 +136,27 @@ TEST(Pace, NoticesWhenDraftingPaysAgain) {
   EXPECT_LT(until, 310);  // the longest rest is 256 cycles
 }
 
+// One slot more than is verified is drafted; more at once where that one was verified, fewer only
+// after some cycles.
+TEST(DraftLength, FollowsWhatIsVerified) {
+  DraftLength length;
+  EXPECT_EQ(length.next(7), 7);
+  length.observe(7, 2);
+  EXPECT_EQ(length.next(7), 7);
+  for (int i = 0; i < 40; ++i) length.observe(length.next(7), 2);
+  EXPECT_EQ(length.next(7), 3);
+  length.observe(3, 3);
+  EXPECT_EQ(length.next(7), 6);
+  for (int i = 0; i < 40; ++i) length.observe(length.next(7), i % 3 == 0 ? 5 : 0);
+  EXPECT_EQ(length.next(7), 6);
+  for (int i = 0; i < 40; ++i) length.observe(length.next(7), 0);
+  EXPECT_EQ(length.next(7), 1);
+  length.observe(1, 1);
+  EXPECT_EQ(length.next(7), 2);
+  length.observe(0, 0);  // a cycle without drafts says nothing
+  EXPECT_EQ(length.next(7), 2);
+  EXPECT_EQ(length.next(1), 1);
+}
+
 }  // namespace
 }  // namespace dspark::verify
