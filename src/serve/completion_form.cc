@@ -1,4 +1,5 @@
 // What OpenAI's /v1/completions and /v1/chat/completions answer.
+#include "serve/call_reader.h"
 #include "serve/reply_form.h"
 
 namespace dspark::serve {
@@ -10,15 +11,13 @@ Json bytes_of(const std::string& text) {
   return bytes;
 }
 
-// "stop" or "length".
-std::string reason_of(engine::Finish finish) {
-  return finish == engine::Finish::kLength ? "length" : "stop";
-}
-
 class CompletionForm : public ReplyForm {
  public:
   CompletionForm(const Job& job, ReplyContext context)
-      : ReplyForm(job, std::move(context)), offsets_(job.choices, 0) {}
+      : ReplyForm(job, std::move(context)), offsets_(job.choices, 0) {
+    if (job.tools.form != CallForm::kNone)
+      for (size_t i = 0; i < job.choices; ++i) calls_.push_back({CallReader(job_.tools)});
+  }
 
   Json body(const std::vector<engine::Completion>& done) override;
   StreamEvents open() override;
@@ -35,12 +34,23 @@ class CompletionForm : public ReplyForm {
   // A chunk with one choice.
   StreamEvent chunk(int choice, Json delta, Json logprobs, Json reason, Json more = {}) const;
   Json usage(const std::vector<engine::Completion>& done) const;
+  Json call_json(size_t choice, size_t index, const ToolCall& call) const;
+  // A chat's message: text and calls.
+  Json message(size_t choice, const std::string& text);
+  // Appends chunks of what a choice's reader gave.
+  void add_calls(StreamEvents& events, int choice, const std::vector<ToolCall>& calls);
+  std::string reason(int choice, engine::Finish finish) const;
   // Of tokens whose first begins at text_offset of the answer's text.
   Json logprobs(const std::vector<int32_t>& ids,
                 const std::vector<std::vector<sample::TokenLogprob>>& logprobs,
                 size_t text_offset) const;
 
+  struct Calls {
+    CallReader reader;
+    size_t made = 0;
+  };
   std::vector<size_t> offsets_;  // by choice: bytes of text sent
+  std::vector<Calls> calls_;     // by choice, where there are tools
 };
 
 Json CompletionForm::frame(bool chunk) const {
@@ -109,6 +119,43 @@ Json CompletionForm::usage(const std::vector<engine::Completion>& done) const {
           {"speculation", all.speculation()}};
 }
 
+Json CompletionForm::call_json(size_t choice, size_t index, const ToolCall& call) const {
+  return {{"id", fmt::format("call_{}_{}_{}", context_.id, choice, index)},
+          {"type", "function"},
+          {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+Json CompletionForm::message(size_t choice, const std::string& text) {
+  Json json = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+  if (calls_.empty()) return json;
+  Calls& calls = calls_[choice];
+  CallReader::Piece piece = calls.reader.push(text);
+  const CallReader::Piece rest = calls.reader.finish();
+  piece.text += rest.text;
+  piece.calls.insert(piece.calls.end(), rest.calls.begin(), rest.calls.end());
+  calls.made = piece.calls.size();
+  json["content"] = piece.text.empty() && calls.made > 0 ? Json() : Json(piece.text);
+  for (size_t i = 0; i < calls.made; ++i)
+    json["tool_calls"].push_back(call_json(choice, i, piece.calls[i]));
+  return json;
+}
+
+std::string CompletionForm::reason(int choice, engine::Finish finish) const {
+  if (finish == engine::Finish::kLength) return "length";
+  const bool called = !calls_.empty() && calls_[static_cast<size_t>(choice)].made > 0;
+  return called ? "tool_calls" : "stop";
+}
+
+void CompletionForm::add_calls(StreamEvents& events, int choice,
+                               const std::vector<ToolCall>& calls) {
+  for (const ToolCall& call : calls) {
+    const auto index = calls_[static_cast<size_t>(choice)].made++;
+    Json json = {{"index", index}};
+    json.update(call_json(static_cast<size_t>(choice), index, call));
+    events.push_back(chunk(choice, {{"tool_calls", Json::array({std::move(json)})}}, {}, {}));
+  }
+}
+
 Json CompletionForm::body(const std::vector<engine::Completion>& done) {
   Json json = frame(false);
   json["choices"] = Json::array();
@@ -117,11 +164,11 @@ Json CompletionForm::body(const std::vector<engine::Completion>& done) {
     const std::string text = (job_.echo ? job_.prompts[i] : std::string()) + c.text;
     Json choice = {{"index", i}};
     if (chat())
-      choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+      choice["message"] = message(i, text);
     else
       choice["text"] = text;
     choice["logprobs"] = logprobs(c.ids, c.logprobs, text.size() - c.text.size());
-    choice["finish_reason"] = reason_of(c.finish);
+    choice["finish_reason"] = reason(static_cast<int>(i), c.finish);
     json["choices"].push_back(std::move(choice));
   }
   json["usage"] = usage(done);
@@ -160,13 +207,26 @@ StreamEvents CompletionForm::delta(int choice, const engine::Delta& delta) {
   size_t& offset = offsets_[static_cast<size_t>(choice)];
   Json of_tokens = logprobs(delta.ids, delta.logprobs, offset);
   offset += delta.text.size();
-  if (delta.text.empty() && of_tokens.is_null() && !job_.origins) return {};
-  return {chunk(choice, {{"content", delta.text}}, std::move(of_tokens), {},
-                job_.origins ? origins_json(delta) : Json())};
+  CallReader::Piece piece = calls_.empty()
+                                ? CallReader::Piece{delta.text, {}}
+                                : calls_[static_cast<size_t>(choice)].reader.push(delta.text);
+  StreamEvents events;
+  if (!piece.text.empty() || !of_tokens.is_null() || job_.origins)
+    events.push_back(chunk(choice, {{"content", piece.text}}, std::move(of_tokens), {},
+                           job_.origins ? origins_json(delta) : Json()));
+  add_calls(events, choice, piece.calls);
+  return events;
 }
 
 StreamEvents CompletionForm::finished(int choice, const engine::Completion& completion) {
-  return {chunk(choice, Json::object(), {}, reason_of(completion.finish))};
+  StreamEvents events;
+  if (!calls_.empty()) {
+    const CallReader::Piece rest = calls_[static_cast<size_t>(choice)].reader.finish();
+    if (!rest.text.empty()) events.push_back(chunk(choice, {{"content", rest.text}}, {}, {}));
+    add_calls(events, choice, rest.calls);
+  }
+  events.push_back(chunk(choice, Json::object(), {}, reason(choice, completion.finish)));
+  return events;
 }
 
 StreamEvents CompletionForm::close(const std::vector<engine::Completion>& done) {
