@@ -101,6 +101,9 @@ Tools take_tools(Fields& fields, CallForm form) {
       fields.fault("tool_choice", "only with tools");
     return tools;
   }
+  if (!none && form == CallForm::kNone) fields.fault("tools", "the model's chat template has none");
+  if (!none && form == CallForm::kUnknown)
+    fields.fault("tools", "the model's chat template spells calls in a way that is not known here");
   if (!list->is_array() || list->size() > kMostTools)
     return fields.fault("tools", fmt::format("expected a list of at most {} tools", kMostTools)),
            tools;
@@ -113,10 +116,6 @@ Tools take_tools(Fields& fields, CallForm form) {
     tools.names.push_back(name);
   }
   if (none) return {};
-  if (form == CallForm::kNone) fields.fault("tools", "the model's chat template has none");
-  if (form == CallForm::kUnknown)
-    fields.fault("tools", "the model's chat template spells calls in a way that is not known here");
-  if (fields.fault()) return tools;
   tools.form = form;
   tools.offered = *list;
 

@@ -3,14 +3,17 @@
 Called with dspark and the repository's root.
 """
 
+import http.client
 import json
 import pathlib
+import socket
+import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests" / "apps"))
-from program import ProgramTest, main  # noqa: E402
+from program import PROGRAM, ProgramTest, main  # noqa: E402
 from served import CHAT, Server  # noqa: E402
 
 
@@ -102,6 +105,30 @@ cors = ["https://example.org", "https://example.com"]
         thread.join()
         self.assertEqual(code, 0)
         self.assertEqual(result["events"][-1]["choices"][0]["finish_reason"], "length")
+
+    def test_a_log_that_is_full_or_gone_stops_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            port = found.getsockname()[1]
+        for gone in (False, True):
+            with open("/dev/full", "w") as full:
+                process = subprocess.Popen([PROGRAM, "serve", str(self.model), "--port", str(port), "--threads", "1"],
+                                           stderr=subprocess.PIPE if gone else full)
+            if gone:
+                process.stderr.close()
+            deadline = time.monotonic() + 60
+            status = None
+            while status != 200 and process.poll() is None and time.monotonic() < deadline:
+                try:
+                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                    connection.request("POST", "/v1/chat/completions", json.dumps(CHAT))
+                    status = connection.getresponse().status
+                except OSError:
+                    time.sleep(0.02)
+                finally:
+                    connection.close()
+            self.assertEqual(status, 200)
+            process.terminate()
+            self.assertEqual(process.wait(timeout=60), 0)
 
     def test_what_cannot_be_served(self):
         self.assertIn("port", self.expect(1, "serve", self.model, "--host", "203.0.113.7").stderr)
