@@ -33,6 +33,15 @@ std::optional<ToolCall> call_of(const std::string& object, const std::vector<std
 
 }  // namespace
 
+CallReader::Piece read_calls(const Tools& tools, const std::string& text) {
+  CallReader reader(tools);
+  CallReader::Piece all = reader.push(text);
+  CallReader::Piece rest = reader.finish();
+  all.text += rest.text;
+  std::move(rest.calls.begin(), rest.calls.end(), std::back_inserter(all.calls));
+  return all;
+}
+
 CallReader::Piece CallReader::push(std::string_view text) {
   held_ += text;
   Piece piece;

@@ -14,7 +14,9 @@ struct ToolCall {
 // neither. The work grows with the text's length alone.
 class CallReader {
  public:
-  explicit CallReader(const Tools& tools) : tools_(tools) {}
+  // The tools outlive it. Without any all is text.
+  explicit CallReader(const Tools& tools)
+      : tools_(tools), state_(tools.form == CallForm::kNone ? State::kPlain : State::kText) {}
 
   struct Piece {
     std::string text;
@@ -40,7 +42,7 @@ class CallReader {
   void add_call(Piece& piece);
 
   const Tools& tools_;
-  State state_ = State::kText;
+  State state_;
   std::string held_;  // not given out yet
   size_t at_ = 0;     // of held_: looked at so far
   // In an object:
@@ -50,5 +52,8 @@ class CallReader {
   ToolCall call_;
   bool made_ = false;  // a call was given out
 };
+
+// A whole answer's.
+CallReader::Piece read_calls(const Tools& tools, const std::string& text);
 
 }  // namespace dspark::serve

@@ -14,10 +14,10 @@ Json bytes_of(const std::string& text) {
 class CompletionForm : public ReplyForm {
  public:
   CompletionForm(const Job& job, ReplyContext context)
-      : ReplyForm(job, std::move(context)), offsets_(job.choices, 0) {
-    if (job.tools.form != CallForm::kNone)
-      for (size_t i = 0; i < job.choices; ++i) calls_.push_back({CallReader(job_.tools)});
-  }
+      : ReplyForm(job, std::move(context)),
+        offsets_(job.choices, 0),
+        calls_made_(job.choices, 0),
+        readers_(job.choices, CallReader(job.tools)) {}
 
   Json body(const std::vector<engine::Completion>& done) override;
   StreamEvents open() override;
@@ -45,12 +45,10 @@ class CompletionForm : public ReplyForm {
                 const std::vector<std::vector<sample::TokenLogprob>>& logprobs,
                 size_t text_offset) const;
 
-  struct Calls {
-    CallReader reader;
-    size_t made = 0;
-  };
-  std::vector<size_t> offsets_;  // by choice: bytes of text sent
-  std::vector<Calls> calls_;     // by choice, where there are tools
+  // By choice:
+  std::vector<size_t> offsets_;  // bytes of text sent
+  std::vector<size_t> calls_made_;
+  std::vector<CallReader> readers_;
 };
 
 Json CompletionForm::frame(bool chunk) const {
@@ -120,36 +118,31 @@ Json CompletionForm::usage(const std::vector<engine::Completion>& done) const {
 }
 
 Json CompletionForm::call_json(size_t choice, size_t index, const ToolCall& call) const {
-  return {{"id", fmt::format("call_{}_{}_{}", context_.id, choice, index)},
+  return {{"id", call_id(choice, index)},
           {"type", "function"},
           {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
 Json CompletionForm::message(size_t choice, const std::string& text) {
-  Json json = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
-  if (calls_.empty()) return json;
-  Calls& calls = calls_[choice];
-  CallReader::Piece piece = calls.reader.push(text);
-  const CallReader::Piece rest = calls.reader.finish();
-  piece.text += rest.text;
-  piece.calls.insert(piece.calls.end(), rest.calls.begin(), rest.calls.end());
-  calls.made = piece.calls.size();
-  json["content"] = piece.text.empty() && calls.made > 0 ? Json() : Json(piece.text);
-  for (size_t i = 0; i < calls.made; ++i)
+  const CallReader::Piece piece = read_calls(job_.tools, text);
+  calls_made_[choice] = piece.calls.size();
+  const bool silent = piece.text.empty() && !piece.calls.empty();
+  Json json = {
+      {"role", "assistant"}, {"content", silent ? Json() : Json(piece.text)}, {"refusal", nullptr}};
+  for (size_t i = 0; i < piece.calls.size(); ++i)
     json["tool_calls"].push_back(call_json(choice, i, piece.calls[i]));
   return json;
 }
 
 std::string CompletionForm::reason(int choice, engine::Finish finish) const {
   if (finish == engine::Finish::kLength) return "length";
-  const bool called = !calls_.empty() && calls_[static_cast<size_t>(choice)].made > 0;
-  return called ? "tool_calls" : "stop";
+  return calls_made_[static_cast<size_t>(choice)] > 0 ? "tool_calls" : "stop";
 }
 
 void CompletionForm::add_calls(StreamEvents& events, int choice,
                                const std::vector<ToolCall>& calls) {
   for (const ToolCall& call : calls) {
-    const auto index = calls_[static_cast<size_t>(choice)].made++;
+    const auto index = calls_made_[static_cast<size_t>(choice)]++;
     Json json = {{"index", index}};
     json.update(call_json(static_cast<size_t>(choice), index, call));
     events.push_back(chunk(choice, {{"tool_calls", Json::array({std::move(json)})}}, {}, {}));
@@ -207,9 +200,7 @@ StreamEvents CompletionForm::delta(int choice, const engine::Delta& delta) {
   size_t& offset = offsets_[static_cast<size_t>(choice)];
   Json of_tokens = logprobs(delta.ids, delta.logprobs, offset);
   offset += delta.text.size();
-  CallReader::Piece piece = calls_.empty()
-                                ? CallReader::Piece{delta.text, {}}
-                                : calls_[static_cast<size_t>(choice)].reader.push(delta.text);
+  const CallReader::Piece piece = readers_[static_cast<size_t>(choice)].push(delta.text);
   StreamEvents events;
   if (!piece.text.empty() || !of_tokens.is_null() || job_.origins)
     events.push_back(chunk(choice, {{"content", piece.text}}, std::move(of_tokens), {},
@@ -220,11 +211,9 @@ StreamEvents CompletionForm::delta(int choice, const engine::Delta& delta) {
 
 StreamEvents CompletionForm::finished(int choice, const engine::Completion& completion) {
   StreamEvents events;
-  if (!calls_.empty()) {
-    const CallReader::Piece rest = calls_[static_cast<size_t>(choice)].reader.finish();
-    if (!rest.text.empty()) events.push_back(chunk(choice, {{"content", rest.text}}, {}, {}));
-    add_calls(events, choice, rest.calls);
-  }
+  const CallReader::Piece rest = readers_[static_cast<size_t>(choice)].finish();
+  if (!rest.text.empty()) events.push_back(chunk(choice, {{"content", rest.text}}, {}, {}));
+  add_calls(events, choice, rest.calls);
   events.push_back(chunk(choice, Json::object(), {}, reason(choice, completion.finish)));
   return events;
 }

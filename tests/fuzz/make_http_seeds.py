@@ -37,6 +37,15 @@ BODIES = {
                         "text": {"format": {"type": "json_schema", "name": "x", "schema": {"enum": [1]}}}}),
     "responses_list": ("r", {"input": [{"type": "message", "role": "developer", "content": "a"},
                                        {"role": "user", "content": [{"type": "input_text", "text": "b"}]}], "stream": True}),
+    "responses_tools": ("r", {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                                        {"type": "function_call_output", "call_id": "c", "output": "1"}],
+                              "tools": [{"type": "function", **TOOL["function"]}], "stream": True,
+                              "tool_choice": {"type": "function", "name": "f"}, "answer": "a<tool_call>{\"name\": \"f\"}"}),
+    "messages_tools": ("m", {"messages": [{"role": "assistant", "content": [
+        {"type": "tool_use", "id": "c", "name": "f", "input": {}}]}, {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "c", "content": "1"}, {"type": "text", "text": "b"}]}],
+                             "max_tokens": 9, "tools": [{"name": "f", "input_schema": {"properties": {"a": {}}}}],
+                             "tool_choice": {"type": "any"}, "answer": "<tool_call>{\"name\": \"f\"}</tool_call> b"}),
     "messages": ("m", {"messages": TURN, "max_tokens": 3, "system": [{"type": "text", "text": "s"}],
                        "stop_sequences": ["x"], "stream": True}),
 }

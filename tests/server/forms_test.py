@@ -37,14 +37,15 @@ class Forms(ServerTest):
             self.assertEqual("".join(e["delta"] for e in events if e["type"] == "response.output_text.delta"), text)
             self.assertEqual(events[-1]["type"], "response.incomplete")
             self.assertEqual(events[-1]["response"]["output"], events[-2]["item"] and [events[-2]["item"]])
-        for change, param in (({"input": []}, "input"), ({"input": [{"type": "function_call"}]}, "input[0]"),
+        for change, param in (({"input": []}, "input"), ({"input": [{"type": "reasoning"}]}, "input[0]"),
+                              ({"input": [{"type": "function_call"}]}, "input[0].name"),
                               ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content"),
                               ({"previous_response_id": "resp_1"}, "previous_response_id"),
                               ({"max_output_tokens": 0}, "max_output_tokens"), ({"temperature": "hot"}, "temperature"),
                               ({"text": {"format": {"type": "xml"}}}, "text.format"),
                               ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format"),
                               ({"grammar": "root ::= ("}, "grammar"),
-                              ({"input": "a" * 600}, "input"), ({"tools": [{}]}, "tools"), ({"background": True}, "background")):
+                              ({"input": "a" * 600}, "input"), ({"tools": [{"type": "function", "name": "x"}]}, "tools"), ({"background": True}, "background")):
             self.refused(400, path, {"input": "hello", **change}, param, param=param)
         self.refused(400, path, {}, param="input")
         said = {"type": "json_schema", "name": "x", "schema": {"enum": ["red", "green"]}}

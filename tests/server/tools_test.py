@@ -118,6 +118,86 @@ class Tagged(ServerTest):
         self.refused(400, PATH, {**TOOLS, "messages": [{"role": "assistant", "tool_calls": [{}]}]},
                      param="messages[0].tool_calls[0]")
 
+    def test_responses(self):
+        path, tools = "/v1/responses", [{"type": "function", **t["function"], "strict": True} for t in TOOLS["tools"]]
+        body = {"input": "hello", "max_output_tokens": 400, "tools": tools, "tool_choice": "required", "parallel_tool_calls": False,
+                "temperature": 1, "seed": 3}
+        chat = {**TOOLS, "tool_choice": "required", "parallel_tool_calls": False, "temperature": 1, "seed": 3}
+        (want,) = self.ok(PATH, chat)["choices"][0]["message"]["tool_calls"]
+        reply = self.ok(path, body)
+        (item,) = reply["output"]
+        self.assertEqual((item["type"], item["status"], reply["status"]), ("function_call", "completed", "completed"))
+        self.assertEqual({k: item[k] for k in ("name", "arguments")}, want["function"])
+        self.assertEqual((reply["tools"], reply["tool_choice"], reply["parallel_tool_calls"]), (tools, "required", False))
+        events = self.server.events(path, body, done=False)
+        self.assertEqual([e["type"].removeprefix("response.") for e in events],
+                         ["created", "in_progress", "output_item.added", "function_call_arguments.delta",
+                          "function_call_arguments.done", "output_item.done", "completed"])
+        self.assertEqual([e["sequence_number"] for e in events], list(range(7)))
+        (streamed,) = events[-1]["response"]["output"]
+        self.assertEqual(events[-2]["item"], streamed)
+        self.assertEqual((events[2]["item"]["arguments"], events[3]["delta"]), ("", item["arguments"]))
+        self.assertEqual({k: streamed[k] for k in ("name", "arguments")}, want["function"])
+        named = self.ok(path, {**body, "tool_choice": {"type": "function", "name": "wait"}})
+        self.assertEqual(named["output"][0]["name"], "wait")
+        # The call and its result again, and free text.
+        said = [{"role": "user", "content": "hello"}, item, {"type": "function_call_output", "call_id": item["call_id"], "output": "done"}]
+        more = {**body, "input": said, "tool_choice": "auto", "max_output_tokens": 6, "temperature": 0}
+        reply = self.ok(path, more)
+        messages = [*CHAT["messages"], {"role": "assistant", "tool_calls": [want]},
+                    {"role": "tool", "tool_call_id": want["id"], "content": "done"}]
+        want = self.ok(PATH, {**TOOLS, "messages": messages, "max_tokens": 6})
+        self.assertEqual(reply["usage"]["input_tokens"], want["usage"]["prompt_tokens"])
+        self.assertEqual(reply["output"][0]["content"][0]["text"], want["choices"][0]["message"]["content"])
+        events = self.server.events(path, more, done=False)
+        self.assertEqual([e["type"] for e in events[2:4]], ["response.output_item.added", "response.content_part.added"])
+        self.assertEqual("".join(e["delta"] for e in events if e["type"] == "response.output_text.delta"),
+                         want["choices"][0]["message"]["content"])
+        wrong = tools[0] | {"parameters": {"properties": {"a": {"pattern": "b"}}}}
+        for change, param in (({"tools": [{"type": "web_search"}]}, "tools[0]"), ({"tools": [wrong]}, "tools[0].parameters"),
+                              ({"tools": [{"type": "function"}]}, "tools[0].name"), ({"tool_choice": {"type": "x"}}, "tool_choice"),
+                              ({"input": [{**item, "arguments": "{"}]}, "input[0].arguments"),
+                              ({"input": [{**said[2], "output": 3}]}, "input[0].output")):
+            self.refused(400, path, {**body, **change}, param, param=param)
+
+    def test_messages(self):
+        path = "/v1/messages"
+        tools = [{"name": t["function"]["name"], "input_schema": t["function"]["parameters"]} for t in TOOLS["tools"]]
+        body = {"messages": CHAT["messages"], "max_tokens": 400, "tools": tools, "temperature": 1, "seed": 3,
+                "tool_choice": {"type": "any", "disable_parallel_tool_use": True}}
+        chat = {**TOOLS, "tool_choice": "required", "parallel_tool_calls": False, "temperature": 1, "seed": 3}
+        (want,) = self.ok(PATH, chat)["choices"][0]["message"]["tool_calls"]
+        reply = self.ok(path, body)
+        (block,) = reply["content"]
+        self.assertEqual((block["type"], reply["stop_reason"]), ("tool_use", "tool_use"))
+        self.assertEqual((block["name"], block["input"]), (want["function"]["name"], json.loads(want["function"]["arguments"])))
+        events = self.server.events(path, body, done=False)
+        self.assertEqual([e["type"] for e in events], ["message_start", "content_block_start", "content_block_delta",
+                                                       "content_block_stop", "message_delta", "message_stop"])
+        self.assertEqual(events[1]["content_block"], {**block, "id": events[1]["content_block"]["id"], "input": {}})
+        self.assertEqual(json.loads(events[2]["delta"]["partial_json"]), block["input"])
+        self.assertEqual(events[4]["delta"]["stop_reason"], "tool_use")
+        named = self.ok(path, {**body, "tool_choice": {"type": "tool", "name": "wait"}})
+        self.assertEqual(named["content"][0]["name"], "wait")
+        # The call and its result again, and free text.
+        said = [*CHAT["messages"], {"role": "assistant", "content": [block]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": block["id"], "content": "done"}]}]
+        more = {**body, "messages": said, "tool_choice": {"type": "auto"}, "max_tokens": 6, "temperature": 0}
+        reply = self.ok(path, more)
+        messages = [*CHAT["messages"], {"role": "assistant", "tool_calls": [want]},
+                    {"role": "tool", "tool_call_id": want["id"], "content": "done"}]
+        want = self.ok(PATH, {**TOOLS, "messages": messages, "max_tokens": 6})["choices"][0]["message"]["content"]
+        self.assertEqual([b["text"] for b in reply["content"]], [want])
+        events = self.server.events(path, more, done=False)
+        self.assertEqual("".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta"), want)
+        self.assertEqual([e["type"] for e in events[-3:]], ["content_block_stop", "message_delta", "message_stop"])
+        wrong = {"name": "x", "input_schema": {"properties": {"a": {"pattern": "b"}}}}
+        for change, param in (({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0]"),
+                              ({"tools": [wrong]}, "tools[0].input_schema"), ({"tools": [{}]}, "tools[0].name"),
+                              ({"tool_choice": "any"}, "tool_choice"), ({"tool_choice": {"type": "tool", "name": "x"}}, "tool_choice"),
+                              ({"messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0]")):
+            self.refused(400, path, {**body, **change}, param, param=param)
+
     def test_wrong_tools(self):
         pattern = tool("x", {"type": "object", "properties": {"a": {"type": "string", "pattern": "b"}}})
         for change, param in (({"tools": {}}, "tools"), ({"tools": [{}]}, "tools[0]"),
