@@ -1,4 +1,3 @@
-// See as_chat.h.
 #include "serve/as_chat.h"
 
 namespace dspark::serve {
