@@ -5,6 +5,7 @@ Called with dspark and the repository's root.
 
 import json
 import pathlib
+import re
 import socket
 import struct
 import sys
@@ -141,8 +142,12 @@ class Faults(ServerTest):
                 self.assertIn(status, client.recv(4096).split(b"\r\n")[0], data[:60])
         self.assertEqual(self.server.call("GET", "/health")[0], 200)
 
+    def unread(self):
+        """Replies to what could not be read."""
+        return re.findall(r'dspark_http_replies_total\{route="unread".*', self.server.call("GET", "/metrics")[1])
+
     def test_a_client_that_leaves_is_noticed(self):
-        before = self.server.metric("dspark_requests_cancelled_total")
+        before, unread = self.server.metric("dspark_requests_cancelled_total"), self.unread()
         for stream in (False, True):
             body = json.dumps({"prompt": "hello", "max_tokens": 480, "ignore_eos": True, "stream": stream}).encode()
             with self.server.connect() as client:
@@ -154,6 +159,7 @@ class Faults(ServerTest):
             time.sleep(0.02)
         self.assertEqual(self.server.metric("dspark_generations"), 0)
         self.assertGreaterEqual(self.server.metric("dspark_requests_cancelled_total"), before)
+        self.assertEqual(self.unread(), unread)  # a connection that is gone is no wrong request
 
     def test_clients_that_die_or_sleep_starve_nobody(self):
         body = {"prompt": "hello", "max_tokens": 24, "temperature": 0, "ignore_eos": True}
