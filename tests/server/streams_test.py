@@ -92,14 +92,17 @@ class Streams(ProgramTest):
     def test_a_full_cache_makes_requests_wait_and_changes_no_text(self):
         server = Server(self.model, "--slots", 32, "--cache-mb", 1, "--prefix-cache-mb", 0)
         try:
-            want = alone(server, 200)
-            streams = [Stream(server, body_of(i, 200)) for i in range(2 * KINDS)]
+            want = alone(server, 240)
+            streams = [Stream(server, body_of(i, 240)) for i in range(2 * KINDS)]
             for stream in streams:
                 stream.send()
             read_all(streams)
             self.assertEqual([i for i in range(len(streams)) if streams[i].text() != want[i % KINDS]], [])
             self.assertGreater(server.metric("dspark_preemptions_total"), 0)
-            self.assertEqual(server.metric("dspark_cache_pages_free"), server.metric("dspark_cache_pages"))
+            deadline = time.monotonic() + 20  # metrics follow the answers
+            while (free := server.metric("dspark_cache_pages_free")) < server.metric("dspark_cache_pages") and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self.assertEqual(free, server.metric("dspark_cache_pages"))
         finally:
             self.assertEqual(server.stop(), 0)
 
@@ -111,8 +114,9 @@ class Streams(ProgramTest):
         streams = [Stream(server, body_of(i, 100)) for i in range(24)]
         for stream in streams:
             stream.send()
-        while server.metric("dspark_generations") < len(streams):
-            time.sleep(0.005)
+        deadline = time.monotonic() + 60
+        while server.metric("dspark_generations") + server.metric("dspark_requests_total") < KINDS + len(streams):
+            self.assertLess(time.monotonic(), deadline)
         late = server.connect()
         reader = threading.Thread(target=read_all, args=(streams,))
         reader.start()
