@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <tuple>
 
 #include "apps/arguments.h"
 #include "apps/command.h"
@@ -13,7 +14,8 @@
 namespace dspark::apps {
 
 int report(ExitCode code, std::string_view message) {
-  fmt::print(stderr, "dspark: {}\n", message);
+  const std::string text = fmt::format("dspark: {}\n", message);
+  std::ignore = std::fwrite(text.data(), 1, text.size(), stderr);  // the code says it, too
   return code;
 }
 

@@ -69,6 +69,12 @@ Result<std::vector<std::string>> read_keys(const std::string& file) {
   return variable != nullptr ? keys_in(variable) : std::vector<std::string>();
 }
 
+// A log that is full or gone stops nothing.
+void say(const std::string& line) {
+  const std::string text = line + "\n";
+  std::ignore = std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 Status serve_model(ServeArguments arguments) {
   arguments.engine.take_own_drafter();
   DSPARK_TRY(arguments.server.keys, read_keys(arguments.key_file));
@@ -90,24 +96,20 @@ Status serve_model(ServeArguments arguments) {
       if (stopped.exchange(true)) std::_Exit(128 + number);  // the second ends it now
     });
   std::signal(SIGPIPE, SIG_IGN);
-  if (!arguments.no_request_log)
-    arguments.server.log_line = [](const std::string& line) {
-      const std::string text = line + "\n";  // a log that is full or gone stops nothing
-      std::ignore = std::fwrite(text.data(), 1, text.size(), stderr);
-    };
+  if (!arguments.no_request_log) arguments.server.log_line = say;
   const Status served = serve::run_server(
       arguments.server,
       [&] {
         auto engine = load_engine(arguments.engine, options);
         if (engine.ok())
-          fmt::print(stderr, "{} is loaded, drafter {}\n", path.string(),
-                     engine.value()->info().drafter);
+          say(fmt::format("{} is loaded, drafter {}", path.string(),
+                          engine.value()->info().drafter));
         return engine;
       },
       stopped,
       [&](const std::string& address) {
-        fmt::print(stderr, "listening at {}{}\n", address,
-                   arguments.server.keys.empty() ? "" : ", with API keys");
+        say(fmt::format("listening at {}{}", address,
+                        arguments.server.keys.empty() ? "" : ", with API keys"));
       });
   if (trace != nullptr && served.ok()) return trace->finish();
   return served;

@@ -18,12 +18,15 @@ Result<std::shared_ptr<const Grammar>> Grammar::from_gbnf(std::string_view text,
 }
 
 Result<std::shared_ptr<const Grammar>> Grammar::from_json_schema(
-    const nlohmann::ordered_json& schema) {
-  DSPARK_TRY(Rules rules, rules_of_schema(schema));
+    const nlohmann::ordered_json& schema, const Frame& frame) {
+  DSPARK_TRY(Rules rules, rules_of_schema(schema, frame));
   DSPARK_TRY(Network network, compile(std::move(rules)));
-  const std::string text =
-      schema.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  return std::make_shared<const Grammar>("schema\n" + text, std::move(network));
+  const auto text = [](const nlohmann::ordered_json& json) {
+    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  };
+  std::string source = "schema\n" + text(schema);
+  if (!frame.empty()) source += "\n" + text({frame.before, frame.after, frame.between, frame.many});
+  return std::make_shared<const Grammar>(std::move(source), std::move(network));
 }
 
 std::shared_ptr<const Grammar> Grammar::any_json_object() {

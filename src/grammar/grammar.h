@@ -15,6 +15,13 @@ namespace dspark::grammar {
 
 struct Network;
 
+// What stands around a JSON text; with `many`, more of the same may follow, `between` between them.
+struct Frame {
+  std::string before = {}, after = {}, between = {};
+  bool many = false;
+  bool empty() const { return before.empty() && after.empty() && !many; }
+};
+
 // A set of texts (bytes). What it is made from is untrusted: sizes, nesting and left recursion are
 // checked. Every beginning that it accepts can be finished.
 class Grammar {
@@ -27,7 +34,7 @@ class Grammar {
   // some are simple to describe (docs/grammar.md). Keywords that can't be held are errors that name
   // them, with the place as a pointer: "#/properties/age: ...".
   static Result<std::shared_ptr<const Grammar>> from_json_schema(
-      const nlohmann::ordered_json& schema);
+      const nlohmann::ordered_json& schema, const Frame& frame = {});
   static std::shared_ptr<const Grammar> any_json_object();
 
   Grammar(std::string source, Network network);

@@ -83,7 +83,7 @@ class SchemaCompiler {
  public:
   explicit SchemaCompiler(const Json& root) : root_(root), merger_(root), json_(rules_) {}
 
-  Result<Rules> compile();
+  Result<Rules> compile(const Frame& frame);
 
  private:
   Result<Expression> value_of(const Json& schema, const std::string& place, int depth);
@@ -114,7 +114,14 @@ class SchemaCompiler {
   std::vector<std::pair<const Json*, int>> open_;  // those whose bodies are still to be made
 };
 
-Result<Rules> SchemaCompiler::compile() {
+Result<Rules> SchemaCompiler::compile(const Frame& frame) {
+  if (!frame.empty()) {
+    const Expression one =
+        sequence({text_of(frame.before), rule_of(1), text_of(frame.after)});  // 1: the schema's
+    Expression all =
+        !frame.many ? one : sequence({one, repeat(sequence({text_of(frame.between), one}), 0, -1)});
+    rules_.push_back({"frame", std::move(all)});
+  }
   rule_at(root_, "#");
   while (!open_.empty()) {
     const auto [schema, index] = open_.back();
@@ -411,14 +418,14 @@ bool nests_deeper(const Json& value, int most) {
 
 }  // namespace
 
-Result<Rules> rules_of_schema(const Json& schema) {
+Result<Rules> rules_of_schema(const Json& schema, const Frame& frame) {
   // Each schema within a schema takes up to three levels.
   if (nests_deeper(schema, 4 * kMostSchemaDepth))
     return fail("#: nests more than {} deep", kMostSchemaDepth);
   const size_t bytes = schema.dump(-1, ' ', false, Json::error_handler_t::replace).size();
   if (bytes > kMostSchemaBytes)
     return fail("#: {} bytes, expected at most {}", bytes, kMostSchemaBytes);
-  return SchemaCompiler(schema).compile();
+  return SchemaCompiler(schema).compile(frame);
 }
 
 }  // namespace dspark::grammar

@@ -154,6 +154,7 @@ Json messages_of(Fields& fields) {
     if (!message.is_object() || !message.contains("role") || !message["role"].is_string())
       return fields.fault(place, "expected an object with a role"), list;
     if (!message.contains("content") || message["content"].is_null()) message["content"] = "";
+    read_tool_calls(message, place, fields);
     if (message["content"].is_array()) {  // parts: their texts, one after the other
       std::string text;
       for (const Json& part : message["content"]) {
@@ -172,9 +173,10 @@ Json messages_of(Fields& fields) {
 }
 
 // The chat template's text, from the fields that it reads.
-std::string rendered(Fields& fields, const ModelFacts& model) {
+std::string rendered(Fields& fields, const Tools& tools, const ModelFacts& model) {
   Json context = {{"messages", messages_of(fields)},
                   {"add_generation_prompt", fields.boolean("add_generation_prompt", true)}};
+  if (!tools.offered.is_null()) context["tools"] = tools.offered;
   if (const Json* more = fields.take("chat_template_kwargs")) {
     if (!more->is_object())
       fields.fault("chat_template_kwargs", "expected an object");
@@ -258,12 +260,14 @@ std::variant<Job, ApiError> parse_chat(const Json& body, const ModelFacts& model
   job.top_logprobs = static_cast<int>(top);
   if (job.wants_logprobs) settings.logprobs = std::max(job.top_logprobs, 1);
   take_stream(fields, job);
-  if (const Json* tools = fields.take("tools"); tools != nullptr && !tools->empty())
-    fields.fault("tools", "not supported");
-  if (const Json* choice = fields.take("tool_choice");
-      choice != nullptr && *choice != "none" && *choice != "auto")
-    fields.fault("tool_choice", "not supported");
-  const std::string text = rendered(fields, model);
+  job.tools = take_tools(fields, model.call_form);
+  if (job.tools.form != CallForm::kNone && settings.grammar != nullptr)
+    fields.fault("tools", "not beside a response_format of JSON or a grammar");
+  if (job.tools.grammar != nullptr) {
+    if (settings.ignore_eos) fields.fault("ignore_eos", "a call ends the answer");
+    settings.grammar = job.tools.grammar;
+  }
+  const std::string text = rendered(fields, job.tools, model);
   if (!fields.fault()) {
     auto ids = model.encoder->encode_rendered(text);
     if (ids.ok())
@@ -276,7 +280,8 @@ std::variant<Job, ApiError> parse_chat(const Json& body, const ModelFacts& model
 
 std::variant<std::string, ApiError> render_chat(const Json& body, const ModelFacts& model) {
   Fields fields(body);
-  std::string text = rendered(fields, model);
+  const Tools tools = take_tools(fields, model.call_form);
+  std::string text = rendered(fields, tools, model);
   if (fields.fault()) return *fields.fault();
   return text;
 }

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "serve/fields.h"
+#include "serve/tools.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dspark::serve {
@@ -16,6 +17,7 @@ struct ModelFacts {
   const tokenizer::PromptEncoder* encoder = nullptr;
   int64_t context = 0;
   int vocab = 0;
+  CallForm call_form = CallForm::kNone;
 };
 
 enum class Api { kCompletion, kChat, kResponses, kMessages };
@@ -31,6 +33,7 @@ struct Job {
   std::vector<std::string> prompts;  // by choice, where echoed
   bool wants_logprobs = false;
   int top_logprobs = 0;              // others than the chosen
+  Tools tools;                       // that an answer may call
   Json repeated = Json::object();    // responses: fields of the request that the answer repeats
   std::vector<std::string> ignored;  // fields that mean nothing here
 };

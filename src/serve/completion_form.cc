@@ -1,4 +1,5 @@
 // What OpenAI's /v1/completions and /v1/chat/completions answer.
+#include "serve/call_reader.h"
 #include "serve/reply_form.h"
 
 namespace dspark::serve {
@@ -10,15 +11,13 @@ Json bytes_of(const std::string& text) {
   return bytes;
 }
 
-// "stop" or "length".
-std::string reason_of(engine::Finish finish) {
-  return finish == engine::Finish::kLength ? "length" : "stop";
-}
-
 class CompletionForm : public ReplyForm {
  public:
   CompletionForm(const Job& job, ReplyContext context)
-      : ReplyForm(job, std::move(context)), offsets_(job.choices, 0) {}
+      : ReplyForm(job, std::move(context)),
+        offsets_(job.choices, 0),
+        calls_made_(job.choices, 0),
+        readers_(job.choices, CallReader(job.tools)) {}
 
   Json body(const std::vector<engine::Completion>& done) override;
   StreamEvents open() override;
@@ -35,12 +34,21 @@ class CompletionForm : public ReplyForm {
   // A chunk with one choice.
   StreamEvent chunk(int choice, Json delta, Json logprobs, Json reason, Json more = {}) const;
   Json usage(const std::vector<engine::Completion>& done) const;
+  Json call_json(size_t choice, size_t index, const ToolCall& call) const;
+  // A chat's message: text and calls.
+  Json message(size_t choice, const std::string& text);
+  // Appends chunks of what a choice's reader gave.
+  void add_calls(StreamEvents& events, int choice, const std::vector<ToolCall>& calls);
+  std::string reason(int choice, engine::Finish finish) const;
   // Of tokens whose first begins at text_offset of the answer's text.
   Json logprobs(const std::vector<int32_t>& ids,
                 const std::vector<std::vector<sample::TokenLogprob>>& logprobs,
                 size_t text_offset) const;
 
-  std::vector<size_t> offsets_;  // by choice: bytes of text sent
+  // By choice:
+  std::vector<size_t> offsets_;  // bytes of text sent
+  std::vector<size_t> calls_made_;
+  std::vector<CallReader> readers_;
 };
 
 Json CompletionForm::frame(bool chunk) const {
@@ -109,6 +117,38 @@ Json CompletionForm::usage(const std::vector<engine::Completion>& done) const {
           {"speculation", all.speculation()}};
 }
 
+Json CompletionForm::call_json(size_t choice, size_t index, const ToolCall& call) const {
+  return {{"id", call_id(choice, index)},
+          {"type", "function"},
+          {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+Json CompletionForm::message(size_t choice, const std::string& text) {
+  const CallReader::Piece piece = read_calls(job_.tools, text);
+  calls_made_[choice] = piece.calls.size();
+  const bool silent = piece.text.empty() && !piece.calls.empty();
+  Json json = {
+      {"role", "assistant"}, {"content", silent ? Json() : Json(piece.text)}, {"refusal", nullptr}};
+  for (size_t i = 0; i < piece.calls.size(); ++i)
+    json["tool_calls"].push_back(call_json(choice, i, piece.calls[i]));
+  return json;
+}
+
+std::string CompletionForm::reason(int choice, engine::Finish finish) const {
+  if (finish == engine::Finish::kLength) return "length";
+  return calls_made_[static_cast<size_t>(choice)] > 0 ? "tool_calls" : "stop";
+}
+
+void CompletionForm::add_calls(StreamEvents& events, int choice,
+                               const std::vector<ToolCall>& calls) {
+  for (const ToolCall& call : calls) {
+    const auto index = calls_made_[static_cast<size_t>(choice)]++;
+    Json json = {{"index", index}};
+    json.update(call_json(static_cast<size_t>(choice), index, call));
+    events.push_back(chunk(choice, {{"tool_calls", Json::array({std::move(json)})}}, {}, {}));
+  }
+}
+
 Json CompletionForm::body(const std::vector<engine::Completion>& done) {
   Json json = frame(false);
   json["choices"] = Json::array();
@@ -117,11 +157,11 @@ Json CompletionForm::body(const std::vector<engine::Completion>& done) {
     const std::string text = (job_.echo ? job_.prompts[i] : std::string()) + c.text;
     Json choice = {{"index", i}};
     if (chat())
-      choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+      choice["message"] = message(i, text);
     else
       choice["text"] = text;
     choice["logprobs"] = logprobs(c.ids, c.logprobs, text.size() - c.text.size());
-    choice["finish_reason"] = reason_of(c.finish);
+    choice["finish_reason"] = reason(static_cast<int>(i), c.finish);
     json["choices"].push_back(std::move(choice));
   }
   json["usage"] = usage(done);
@@ -160,13 +200,22 @@ StreamEvents CompletionForm::delta(int choice, const engine::Delta& delta) {
   size_t& offset = offsets_[static_cast<size_t>(choice)];
   Json of_tokens = logprobs(delta.ids, delta.logprobs, offset);
   offset += delta.text.size();
-  if (delta.text.empty() && of_tokens.is_null() && !job_.origins) return {};
-  return {chunk(choice, {{"content", delta.text}}, std::move(of_tokens), {},
-                job_.origins ? origins_json(delta) : Json())};
+  const CallReader::Piece piece = readers_[static_cast<size_t>(choice)].push(delta.text);
+  StreamEvents events;
+  if (!piece.text.empty() || !of_tokens.is_null() || job_.origins)
+    events.push_back(chunk(choice, {{"content", piece.text}}, std::move(of_tokens), {},
+                           job_.origins ? origins_json(delta) : Json()));
+  add_calls(events, choice, piece.calls);
+  return events;
 }
 
 StreamEvents CompletionForm::finished(int choice, const engine::Completion& completion) {
-  return {chunk(choice, Json::object(), {}, reason_of(completion.finish))};
+  StreamEvents events;
+  const CallReader::Piece rest = readers_[static_cast<size_t>(choice)].finish();
+  if (!rest.text.empty()) events.push_back(chunk(choice, {{"content", rest.text}}, {}, {}));
+  add_calls(events, choice, rest.calls);
+  events.push_back(chunk(choice, Json::object(), {}, reason(choice, completion.finish)));
+  return events;
 }
 
 StreamEvents CompletionForm::close(const std::vector<engine::Completion>& done) {

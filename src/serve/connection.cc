@@ -144,6 +144,7 @@ asio::awaitable<void> Connection::linger() {
 
 void Connection::close() {
   *watching_ = false;
+  keep_alive_ = false;
   error_code ignored;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   stream_.close();

@@ -4,21 +4,17 @@
 #include <utility>  // boost/asio/awaitable.hpp forgets it
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
 #include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "serve/fields.h"
+#include "serve/http_request.h"
 
 namespace dspark::serve {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
-using HttpRequest = http::request<http::string_body>;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 // The request at hand, for limits and the log.

@@ -17,6 +17,36 @@ Json ApiError::json() const {
             {"code", code.empty() ? Json() : Json(code)}}}};
 }
 
+namespace {
+bool too_deep(const std::string& text) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kMostDepth) return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+}  // namespace
+
+std::variant<Json, ApiError> parse_object(const std::string& text, const char* what) {
+  if (too_deep(text))
+    return ApiError{.message = fmt::format("{} nests more than {} deep", what, kMostDepth)};
+  Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded() || !json.is_object())
+    return ApiError{.message = fmt::format("{} is not a JSON object", what)};
+  return json;
+}
+
 bool Fields::has(const std::string& name) const {
   return object_.contains(name) && !object_[name].is_null();
 }

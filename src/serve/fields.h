@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/base.h"
@@ -25,6 +26,11 @@ struct ApiError {
   std::string code = {};  // empty: null
   Json json() const;
 };
+
+// How deep what clients and models send may nest, before anything walks it recursively.
+inline constexpr int kMostDepth = 64;
+// The object that the text is; `what` is the text's name in messages.
+std::variant<Json, ApiError> parse_object(const std::string& text, const char* what);
 
 // Takes values out of an object. The first fault is kept; what is taken after it is the fallback.
 // A field that is null is one that is not there.

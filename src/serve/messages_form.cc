@@ -1,4 +1,5 @@
-// What Anthropic's /v1/messages answers: one block of text.
+// What Anthropic's /v1/messages answers: blocks of text and of calls.
+#include "serve/call_reader.h"
 #include "serve/reply_form.h"
 
 namespace dspark::serve {
@@ -7,12 +8,19 @@ namespace {
 class MessagesForm : public ReplyForm {
  public:
   MessagesForm(const Job& job, ReplyContext context)
-      : ReplyForm(job, std::move(context)), stops_(job.requests.front().stop) {}
+      : ReplyForm(job, std::move(context)), stops_(job.requests.front().stop), reader_(job.tools) {}
 
   Json body(const std::vector<engine::Completion>& done) override {
     const engine::Completion& c = done.front();
+    const CallReader::Piece piece = read_calls(job_.tools, c.text);
     Json json = message();
-    json["content"].push_back({{"type", "text"}, {"text", c.text}});
+    if (!piece.text.empty() || piece.calls.empty())
+      json["content"].push_back({{"type", "text"}, {"text", piece.text}});
+    for (const ToolCall& call : piece.calls) {
+      Json block = call_block(calls_++, call.name);
+      block["input"] = Json::parse(call.arguments);
+      json["content"].push_back(std::move(block));
+    }
     json.update(end_of(c));
     json["usage"] = usage(c);
     return json;
@@ -21,22 +29,37 @@ class MessagesForm : public ReplyForm {
   StreamEvents open() override {
     Json begun = message();
     begun["usage"] = {{"input_tokens", job_.prompt_tokens}, {"output_tokens", 0}};
-    return {event("message_start", {{"message", begun}}),
-            event("content_block_start",
-                  {{"index", 0}, {"content_block", {{"type", "text"}, {"text", ""}}}})};
+    StreamEvents events = {event("message_start", {{"message", begun}})};
+    if (job_.tools.form == CallForm::kNone) begin_text(events);
+    return events;
   }
 
   StreamEvents delta(int, const engine::Delta& delta) override {
-    if (delta.text.empty() && !job_.origins) return {};
-    Json data = {{"index", 0}, {"delta", {{"type", "text_delta"}, {"text", delta.text}}}};
-    if (job_.origins) data["speculation"] = origins_json(delta);
-    return {event("content_block_delta", data)};
+    const CallReader::Piece piece = reader_.push(delta.text);
+    StreamEvents events;
+    if (!piece.text.empty() || job_.origins) {
+      begin_text(events);
+      Json data = {{"index", blocks_}, {"delta", {{"type", "text_delta"}, {"text", piece.text}}}};
+      if (job_.origins) data["speculation"] = origins_json(delta);
+      events.push_back(event("content_block_delta", data));
+    }
+    for (const ToolCall& call : piece.calls) add_call(events, call);
+    return events;
   }
 
   StreamEvents finished(int, const engine::Completion& c) override {
-    return {event("content_block_stop", {{"index", 0}}),
-            event("message_delta", {{"delta", end_of(c)}, {"usage", usage(c)}}),
-            event("message_stop", Json::object())};
+    StreamEvents events;
+    const CallReader::Piece rest = reader_.finish();
+    if (!rest.text.empty() || (blocks_ == 0 && rest.calls.empty())) begin_text(events);
+    if (!rest.text.empty())
+      events.push_back(
+          event("content_block_delta",
+                {{"index", blocks_}, {"delta", {{"type", "text_delta"}, {"text", rest.text}}}}));
+    for (const ToolCall& call : rest.calls) add_call(events, call);
+    end_text(events);
+    events.push_back(event("message_delta", {{"delta", end_of(c)}, {"usage", usage(c)}}));
+    events.push_back(event("message_stop", Json::object()));
+    return events;
   }
 
   StreamEvents close(const std::vector<engine::Completion>&) override { return {}; }
@@ -46,6 +69,34 @@ class MessagesForm : public ReplyForm {
     Json json = {{"type", type}};
     json.update(data);
     return {type, dump(json)};
+  }
+  Json call_block(size_t index, const std::string& name) const {
+    return {
+        {"type", "tool_use"}, {"id", call_id(0, index)}, {"name", name}, {"input", Json::object()}};
+  }
+  // Blocks of a stream, blocks_ the one at hand.
+  void begin_text(StreamEvents& events) {
+    if (in_text_) return;
+    in_text_ = true;
+    events.push_back(
+        event("content_block_start",
+              {{"index", blocks_}, {"content_block", {{"type", "text"}, {"text", ""}}}}));
+  }
+  void end_text(StreamEvents& events) {
+    if (!in_text_) return;
+    in_text_ = false;
+    events.push_back(event("content_block_stop", {{"index", blocks_++}}));
+  }
+  void add_call(StreamEvents& events, const ToolCall& call) {
+    end_text(events);
+    events.push_back(
+        event("content_block_start",
+              {{"index", blocks_}, {"content_block", call_block(calls_++, call.name)}}));
+    events.push_back(
+        event("content_block_delta",
+              {{"index", blocks_},
+               {"delta", {{"type", "input_json_delta"}, {"partial_json", call.arguments}}}}));
+    events.push_back(event("content_block_stop", {{"index", blocks_++}}));
   }
   Json message() const {
     return {{"id", "msg_" + context_.id}, {"type", "message"},        {"role", "assistant"},
@@ -57,6 +108,7 @@ class MessagesForm : public ReplyForm {
   Json end_of(const engine::Completion& c) const {
     if (c.finish == engine::Finish::kLength)
       return {{"stop_reason", "max_tokens"}, {"stop_sequence", nullptr}};
+    if (calls_ > 0) return {{"stop_reason", "tool_use"}, {"stop_sequence", nullptr}};
     tokenizer::StreamDecoder decoder(*context_.tokenizer);
     std::string all;
     for (const int32_t id : c.ids) all += decoder.push(id);
@@ -76,6 +128,10 @@ class MessagesForm : public ReplyForm {
   }
 
   std::vector<std::string> stops_;
+  CallReader reader_;
+  size_t calls_ = 0;
+  int blocks_ = 0;  // of a stream, that have ended
+  bool in_text_ = false;
 };
 
 }  // namespace

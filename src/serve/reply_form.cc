@@ -19,6 +19,10 @@ const char* origin_name(engine::Origin origin) {
 
 }  // namespace
 
+std::string ReplyForm::call_id(size_t choice, size_t index) const {
+  return fmt::format("call_{}_{}_{}", context_.id, choice, index);
+}
+
 StreamEvents ReplyForm::fault(const ApiError& error) { return {{"error", dump(error.json())}}; }
 
 std::unique_ptr<ReplyForm> make_form(const Job& job, ReplyContext context) {

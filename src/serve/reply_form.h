@@ -36,6 +36,9 @@ class ReplyForm {
   virtual StreamEvents fault(const ApiError& error);
 
  protected:
+  // A call of a function, the choice's index-th.
+  std::string call_id(size_t choice, size_t index) const;
+
   const Job& job_;  // lives as long as the call; its requests do not
   ReplyContext context_;
 };

@@ -1,4 +1,5 @@
-// What OpenAI's /v1/responses answers: one message of one text.
+// What OpenAI's /v1/responses answers: a message of one text, and calls.
+#include "serve/call_reader.h"
 #include "serve/reply_form.h"
 
 namespace dspark::serve {
@@ -6,10 +7,17 @@ namespace {
 
 class ResponsesForm : public ReplyForm {
  public:
-  using ReplyForm::ReplyForm;
+  ResponsesForm(const Job& job, ReplyContext context)
+      : ReplyForm(job, std::move(context)), reader_(job.tools) {}
 
   Json body(const std::vector<engine::Completion>& done) override {
-    return response(done.front(), item(done.front().text, done.front().finish));
+    const engine::Completion& c = done.front();
+    const CallReader::Piece piece = read_calls(job_.tools, c.text);
+    if (!piece.text.empty() || piece.calls.empty())
+      output_.push_back(message(piece.text, status(c.finish)));
+    for (const ToolCall& call : piece.calls)
+      output_.push_back(call_item(call, call.arguments, "completed"));
+    return response(c);
   }
 
   StreamEvents open() override {
@@ -17,29 +25,29 @@ class ResponsesForm : public ReplyForm {
     const Json running = response("in_progress");
     events.push_back(event("response.created", {{"response", running}}));
     events.push_back(event("response.in_progress", {{"response", running}}));
-    Json empty = item("", engine::Finish::kStop);
-    empty["status"] = "in_progress";
-    empty["content"] = Json::array();
-    events.push_back(event("response.output_item.added", {{"output_index", 0}, {"item", empty}}));
-    events.push_back(part_event("response.content_part.added", {{"part", part("")}}));
+    if (job_.tools.form == CallForm::kNone) begin_message(events);
     return events;
   }
 
   StreamEvents delta(int, const engine::Delta& delta) override {
-    if (delta.text.empty() && !job_.origins) return {};
-    Json data = {{"delta", delta.text}, {"logprobs", Json::array()}};
-    if (job_.origins) data["speculation"] = origins_json(delta);
-    return {part_event("response.output_text.delta", data)};
+    const CallReader::Piece piece = reader_.push(delta.text);
+    StreamEvents events;
+    if (!piece.text.empty() || job_.origins) {
+      Json more = job_.origins ? Json{{"speculation", origins_json(delta)}} : Json::object();
+      add_text(events, piece.text, more);
+    }
+    for (const ToolCall& call : piece.calls) add_call(events, call);
+    return events;
   }
 
   StreamEvents finished(int, const engine::Completion& c) override {
-    const Json whole = item(c.text, c.finish);
     StreamEvents events;
-    events.push_back(
-        part_event("response.output_text.done", {{"text", c.text}, {"logprobs", Json::array()}}));
-    events.push_back(part_event("response.content_part.done", {{"part", part(c.text)}}));
-    events.push_back(event("response.output_item.done", {{"output_index", 0}, {"item", whole}}));
-    const Json end = response(c, whole);
+    const CallReader::Piece rest = reader_.finish();
+    if (!rest.text.empty()) add_text(events, rest.text, Json::object());
+    for (const ToolCall& call : rest.calls) add_call(events, call);
+    if (output_.empty()) begin_message(events);
+    end_message(events, status(c.finish));
+    const Json end = response(c);
     events.push_back(event("response." + end["status"].get<std::string>(), {{"response", end}}));
     return events;
   }
@@ -60,13 +68,66 @@ class ResponsesForm : public ReplyForm {
             {"annotations", Json::array()},
             {"logprobs", Json::array()}};
   }
-  Json item(const std::string& text, engine::Finish finish) const {
-    return {{"id", "msg_" + context_.id},
+  // The output's next item.
+  std::string item_id(const char* kind) const {
+    const std::string id = kind + context_.id;
+    return output_.empty() ? id : fmt::format("{}_{}", id, output_.size());
+  }
+  Json message(const std::string& text, const char* status) const {
+    return {{"id", item_id("msg_")},
             {"type", "message"},
-            {"status", status(finish)},
+            {"status", status},
             {"role", "assistant"},
             {"content", Json::array({part(text)})}};
   }
+  Json call_item(const ToolCall& call, const std::string& arguments, const char* status) const {
+    const auto is_call = [](const Json& item) { return item["type"] == "function_call"; };
+    const auto index = std::count_if(output_.begin(), output_.end(), is_call);
+    return {{"id", item_id("fc_")}, {"type", "function_call"},
+            {"status", status},     {"call_id", call_id(0, static_cast<size_t>(index))},
+            {"name", call.name},    {"arguments", arguments}};
+  }
+
+  // Items of a stream.
+  void begin_message(StreamEvents& events) {
+    if (in_message_) return;
+    in_message_ = true;
+    text_.clear();
+    Json empty = message("", "in_progress");
+    empty["content"] = Json::array();
+    events.push_back(item_event("response.output_item.added", empty));
+    events.push_back(part_event("response.content_part.added", {{"part", part("")}}));
+  }
+  void add_text(StreamEvents& events, const std::string& text, const Json& more) {
+    begin_message(events);
+    text_ += text;
+    Json data = {{"delta", text}, {"logprobs", Json::array()}};
+    data.update(more);
+    events.push_back(part_event("response.output_text.delta", data));
+  }
+  void end_message(StreamEvents& events, const char* status) {
+    if (!in_message_) return;
+    in_message_ = false;
+    events.push_back(
+        part_event("response.output_text.done", {{"text", text_}, {"logprobs", Json::array()}}));
+    events.push_back(part_event("response.content_part.done", {{"part", part(text_)}}));
+    const Json whole = message(text_, status);
+    events.push_back(item_event("response.output_item.done", whole));
+    output_.push_back(whole);
+  }
+  void add_call(StreamEvents& events, const ToolCall& call) {
+    end_message(events, "completed");
+    events.push_back(item_event("response.output_item.added", call_item(call, "", "in_progress")));
+    Json data = {{"item_id", item_id("fc_")}, {"output_index", output_.size()}};
+    Json whole = data;
+    data["delta"] = whole["arguments"] = call.arguments;
+    events.push_back(event("response.function_call_arguments.delta", data));
+    events.push_back(event("response.function_call_arguments.done", whole));
+    const Json item = call_item(call, call.arguments, "completed");
+    events.push_back(item_event("response.output_item.done", item));
+    output_.push_back(item);
+  }
+
   Json response(const char* status) const {
     Json json = {{"id", "resp_" + context_.id},
                  {"object", "response"},
@@ -76,7 +137,7 @@ class ResponsesForm : public ReplyForm {
                  {"incomplete_details", nullptr},
                  {"model", context_.model},
                  {"output", Json::array()},
-                 {"parallel_tool_calls", false},
+                 {"parallel_tool_calls", true},
                  {"previous_response_id", nullptr},
                  {"store", false},
                  {"tool_choice", "auto"},
@@ -86,11 +147,11 @@ class ResponsesForm : public ReplyForm {
     for (const auto& [name, value] : job_.repeated.items()) json[name] = value;
     return json;
   }
-  Json response(const engine::Completion& c, const Json& output) const {
+  Json response(const engine::Completion& c) const {
     Json json = response(status(c.finish));
     if (c.finish == engine::Finish::kLength)
       json["incomplete_details"] = {{"reason", "max_output_tokens"}};
-    json["output"].push_back(output);
+    json["output"] = output_;
     const Usage all({c});
     json["usage"] = {{"input_tokens", job_.prompt_tokens},
                      {"input_tokens_details", {{"cached_tokens", all.cached}}},
@@ -106,12 +167,20 @@ class ResponsesForm : public ReplyForm {
     json.update(data);
     return {type, dump(json)};
   }
+  StreamEvent item_event(const std::string& type, const Json& item) {
+    return event(type, {{"output_index", output_.size()}, {"item", item}});
+  }
   StreamEvent part_event(const std::string& type, const Json& data) {
-    Json json = {{"item_id", "msg_" + context_.id}, {"output_index", 0}, {"content_index", 0}};
+    Json json = {
+        {"item_id", item_id("msg_")}, {"output_index", output_.size()}, {"content_index", 0}};
     json.update(data);
     return event(type, json);
   }
 
+  CallReader reader_;
+  Json output_ = Json::array();  // items that are whole
+  bool in_message_ = false;
+  std::string text_;  // of the message at hand
   int sequence_ = 0;
 };
 

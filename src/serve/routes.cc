@@ -55,36 +55,10 @@ std::string utc_now() {
   return fmt::format("{}.{:03}Z", text, ms);
 }
 
-// How deep a body's brackets nest, before anything walks it recursively.
-constexpr int kMostDepth = 64;
-bool too_deep(const std::string& text) {
-  int depth = 0;
-  bool in_text = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_text) {
-      if (c == '\\') ++i;
-      in_text = c != '"';
-    } else if (c == '"') {
-      in_text = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMostDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
 // A POST's; of other methods nothing is looked at.
 std::variant<Json, ApiError> body_of(const HttpRequest& request) {
   if (request.method() != http::verb::post) return Json();
-  if (too_deep(request.body()))
-    return ApiError{.message = fmt::format("the body nests more than {} deep", kMostDepth)};
-  Json json = Json::parse(request.body(), nullptr, false);
-  if (json.is_discarded() || !json.is_object())
-    return ApiError{.message = "the body is not a JSON object"};
-  return json;
+  return parse_object(request.body(), "the body");
 }
 
 Json confidence_json(const WorkerState::Confidence& c) {
@@ -96,8 +70,12 @@ Json confidence_json(const WorkerState::Confidence& c) {
 Served::Served(std::unique_ptr<engine::Engine> engine, const std::string& name)
     : worker(std::move(engine)),
       encoder(worker.engine().tokenizer(), name),
-      facts{name, &worker.engine().tokenizer(), &encoder, worker.engine().info().context,
-            worker.engine().info().vocab} {}
+      facts{name,
+            &worker.engine().tokenizer(),
+            &encoder,
+            worker.engine().info().context,
+            worker.engine().info().vocab,
+            call_form_of(worker.engine().tokenizer(), encoder)} {}
 
 const std::map<std::string, Routes::Route>& Routes::table() {
   using http::verb;

@@ -16,7 +16,6 @@ namespace {
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr size_t kMostHeaderBytes = 16 << 10;
 constexpr auto kIdleTime = std::chrono::seconds(75);  // from a reply to the next whole request
 constexpr auto kLook = std::chrono::milliseconds(50);
 
@@ -99,18 +98,22 @@ asio::awaitable<void> Server::accept() {
 asio::awaitable<void> Server::serve(tcp::socket socket) {
   Connection connection(std::move(socket), options_.write_time);
   ++routes_.metrics().connections;
-  beast::flat_buffer buffer;
+  beast::flat_buffer buffer(kMostBufferBytes);
   for (bool first = true; connection.keeps_alive() || first; first = false) {
-    http::request_parser<http::string_body> parser;
-    parser.header_limit(kMostHeaderBytes);
-    parser.body_limit(options_.most_body_bytes);
+    RequestParser parser;
+    set_limits(parser, options_.most_body_bytes);
     error_code error;
     connection.stream().expires_after(first ? options_.header_time : kIdleTime);
     co_await http::async_read(connection.stream(), buffer, parser,
                               asio::redirect_error(asio::use_awaitable, error));
+    std::optional<ApiError> fault;
     if (error) {
-      const auto fault = fault_of(error, options_.most_body_bytes);
+      fault = fault_of(error, options_.most_body_bytes);
       if (!fault) break;
+    } else if (is_ambiguous(parser.get())) {
+      fault = ApiError{.message = "Transfer-Encoding: expected chunked, in HTTP/1.1"};
+    }
+    if (fault) {
       HttpRequest request;
       request.keep_alive(false);
       connection.begin(request, routes_.next_id(), {});

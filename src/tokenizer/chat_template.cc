@@ -1,5 +1,7 @@
 #include "tokenizer/chat_template.h"
 
+#include <algorithm>
+
 #include "tokenizer/template_interpreter.h"
 #include "tokenizer/template_parser.h"
 
@@ -26,6 +28,11 @@ Result<ChatTemplate> ChatTemplate::compile(std::string_view text, const std::str
   } catch (const jinja::SyntaxError& error) {
     return fail("{}: line {}: {}", name, error.line, error.message);
   }
+}
+
+bool ChatTemplate::reads(std::string_view variable) const {
+  const auto& names = program_->tree.symbols;
+  return std::find(names.begin(), names.end(), variable) != names.end();
 }
 
 Result<std::string> ChatTemplate::render(const nlohmann::ordered_json& context,

@@ -20,6 +20,8 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
+  // Whether it names this variable.
+  bool reads(std::string_view variable) const;
   // context: an object of the template's variables: "messages", "add_generation_prompt",
   // "bos_token", "eos_token", "tools", ... Functions raise_exception and strftime_now are always
   // there. now_unix_s is the time that strftime_now formats (UTC).

@@ -24,6 +24,10 @@ PromptEncoder::PromptEncoder(const Tokenizer& tokenizer, std::string name)
                     : ChatTemplate::compile(tokenizer.chat_template(), name_ + ": chat template")) {
 }
 
+bool PromptEncoder::template_reads(std::string_view variable) const {
+  return template_.ok() && template_.value().reads(variable);
+}
+
 Result<std::string> PromptEncoder::render(Json context) const {
   if (!template_) return template_.error();
   const auto token_text = [&](std::optional<int32_t> id) {

@@ -27,6 +27,8 @@ class PromptEncoder {
   // compiled is an error only where it is needed.
   PromptEncoder(const Tokenizer& tokenizer, std::string name);
 
+  // Whether there is a template that names this variable.
+  bool template_reads(std::string_view variable) const;
   // The template's text for `context`: an object with "messages" and whatever else the template
   // reads. add_generation_prompt, bos_token, eos_token, tools and documents are added where absent,
   // as the templates' usual host does.

@@ -60,7 +60,7 @@ def byte_characters():
     return characters
 
 
-def make_model(folder):
+def make_model(folder, template=TEMPLATE):
     """The bare model with a byte-level tokenizer: 0 to 2 control tokens, 3 + b the byte b, then merges."""
     folder = pathlib.Path(folder)
     shutil.copytree(BARE_MODEL, folder)
@@ -90,7 +90,7 @@ def make_model(folder):
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(
-        json.dumps({"eos_token": "<|im_end|>", "chat_template": TEMPLATE, "add_bos_token": False}),
+        json.dumps({"eos_token": "<|im_end|>", "chat_template": template, "add_bos_token": False}),
         encoding="utf-8")
     return folder
 
@@ -98,10 +98,12 @@ def make_model(folder):
 class ProgramTest(unittest.TestCase):
     """A scratch folder for each class, with the tiny model in it."""
 
+    TEMPLATE = TEMPLATE
+
     @classmethod
     def setUpClass(cls):
         cls.scratch = pathlib.Path(tempfile.mkdtemp(prefix="dspark_test_"))
-        cls.model = make_model(cls.scratch / "model")
+        cls.model = make_model(cls.scratch / "model", cls.TEMPLATE)
 
     @classmethod
     def tearDownClass(cls):

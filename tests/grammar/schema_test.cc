@@ -96,6 +96,23 @@ TEST(Schema, AcceptsItsTextsAndNoOthers) {
   }
 }
 
+TEST(Schema, StandsInAFrame) {
+  const Json schema = Json::parse(R"({"type": "array", "items": {"$ref": "#"}})");
+  Frame frame{.before = "<a>", .after = "</a>", .between = ", ", .many = false};
+  const auto once = Grammar::from_json_schema(schema, frame).take();
+  EXPECT_TRUE(testing::accepts(*once, "<a>[[]]</a>"));
+  for (const char* other : {"[]", "<a>[]", "<a></a>", "<a>[]</a>, <a>[]</a>", "<a>[<a>[]</a>]</a>"})
+    EXPECT_FALSE(testing::accepts(*once, other)) << other;
+  frame.many = true;
+  const auto more = Grammar::from_json_schema(schema, frame).take();
+  for (const char* text : {"<a>[]</a>", "<a>[]</a>, <a>[[],[]]</a>, <a>[]</a>"})
+    EXPECT_TRUE(testing::accepts(*more, text)) << text;
+  for (const char* other : {"", "<a>[]</a>, ", "<a>[]</a><a>[]</a>"})
+    EXPECT_FALSE(testing::accepts(*more, other)) << other;
+  EXPECT_NE(once->source(), more->source());
+  EXPECT_NE(once->source(), Grammar::from_json_schema(schema).take()->source());
+}
+
 TEST(Schema, RefusesByNameAndPlace) {
   const std::pair<const char*, const char*> kErrors[] = {
       {R"({"type": "string", "pattern": "a+"})", "#: \"pattern\" is not supported"},

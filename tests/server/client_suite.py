@@ -1,5 +1,6 @@
 """Every route and option of a running server through the official clients. Called with its address."""
 
+import json
 import sys
 import unittest
 
@@ -8,6 +9,9 @@ import openai
 
 ADDRESS = sys.argv[1]
 MESSAGES = [{"role": "user", "content": "Name three colours."}]
+PARAMETERS = {"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"]}
+PAINT = {"name": "paint", "description": "Paints.", "parameters": PARAMETERS}
+NO_TOOLS = "the model's template has no tools"
 
 
 class OpenAi(unittest.TestCase):
@@ -82,6 +86,32 @@ class OpenAi(unittest.TestCase):
             create(input="a", previous_response_id="resp_1", **settings)
         self.assertEqual(caught.exception.param, "previous_response_id")
 
+    def test_tools(self):
+        options = {"tools": [{"type": "function", "function": PAINT}], "tool_choice": "required", "parallel_tool_calls": False,
+                   "max_tokens": 200}
+        try:
+            answer = self.chat(**options).choices[0]
+        except openai.BadRequestError as error:
+            self.assertEqual(error.param, "tools")
+            self.skipTest(NO_TOOLS)
+        (call,) = answer.message.tool_calls
+        self.assertEqual((answer.finish_reason, call.function.name), ("tool_calls", "paint"))
+        self.assertIn(json.loads(call.function.arguments)["colour"], ("red", "green"))
+        with self.client.chat.completions.stream(model=self.model, messages=MESSAGES, temperature=0, **options) as stream:
+            (streamed,) = [e for e in stream if e.type == "tool_calls.function.arguments.done"]
+        self.assertEqual((streamed.name, streamed.arguments), (call.function.name, call.function.arguments))
+        messages = [*MESSAGES, answer.message, {"role": "tool", "tool_call_id": call.id, "content": "done"}]
+        self.assertGreater(self.chat(messages=messages, tools=options["tools"]).usage.completion_tokens, 0)
+        settings = {"model": self.model, "tools": [{"type": "function", **PAINT}], "temperature": 0, "max_output_tokens": 200}
+        whole = self.client.responses.create(input=MESSAGES, tool_choice="required", parallel_tool_calls=False, **settings)
+        self.assertEqual([(o.type, o.name) for o in whole.output], [("function_call", "paint")])
+        events = list(self.client.responses.create(input=MESSAGES, tool_choice="required", parallel_tool_calls=False, stream=True,
+                                                   **settings))
+        self.assertEqual(events[-1].response.output[0].arguments, whole.output[0].arguments)
+        result = {"type": "function_call_output", "call_id": whole.output[0].call_id, "output": "done"}
+        again = self.client.responses.create(input=[*MESSAGES, *whole.output, result], **settings)
+        self.assertGreater(again.usage.input_tokens, whole.usage.input_tokens)
+
     def test_errors(self):
         for change, param in (({"temperature": -1}, "temperature"), ({"n": 0}, "n"), ({"messages": []}, "messages"),
                               ({"top_logprobs": 2}, "top_logprobs"), ({"logit_bias": {"x": 1}}, "logit_bias")):
@@ -108,6 +138,25 @@ class Anthropic(unittest.TestCase):
         with self.client.messages.stream(system="Be brief.", **self.settings) as stream:
             self.assertEqual("".join(stream.text_stream), whole.content[0].text)
             self.assertEqual(stream.get_final_message().stop_reason, whole.stop_reason)
+
+    def test_tools(self):
+        tools = {"tools": [{"name": "paint", "input_schema": PARAMETERS}],
+                 "tool_choice": {"type": "tool", "name": "paint", "disable_parallel_tool_use": True}}
+        settings = {**self.settings, "max_tokens": 200}
+        try:
+            whole = self.client.messages.create(**settings, **tools)
+        except anthropic.BadRequestError as error:
+            self.assertIn("tools", error.body["error"]["message"])
+            self.skipTest(NO_TOOLS)
+        (block,) = whole.content
+        self.assertEqual((whole.stop_reason, block.type, block.name), ("tool_use", "tool_use", "paint"))
+        self.assertIn(block.input["colour"], ("red", "green"))
+        with self.client.messages.stream(**settings, **tools) as stream:
+            final = stream.get_final_message()
+        self.assertEqual((final.stop_reason, final.content[0].input), ("tool_use", block.input))
+        messages = [*MESSAGES, {"role": "assistant", "content": whole.content},
+                    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": block.id, "content": "done"}]}]
+        self.assertGreater(self.client.messages.create(**{**settings, "messages": messages}).usage.output_tokens, 0)
 
     def test_stops_and_errors(self):
         text = self.client.messages.create(**self.settings).content[0].text

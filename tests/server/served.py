@@ -10,7 +10,9 @@ import subprocess
 import threading
 import time
 
-from program import PROGRAM
+from program import PROGRAM, ProgramTest
+
+CHAT = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 12, "temperature": 0}
 
 
 class Server:
@@ -70,3 +72,33 @@ class Server:
         self.reader.join()
         self.process.stderr.close()
         return code
+
+
+class ServerTest(ProgramTest):
+    ARGUMENTS = ()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = Server(cls.model, *cls.ARGUMENTS)
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.server.stop()
+        super().tearDownClass()
+        assert code == 0, (code, cls.server.lines)
+
+    def ok(self, path, body, **options):
+        status, reply = self.server.call("POST", path, body, **options)
+        self.assertEqual(status, 200, reply)
+        return reply
+
+    def refused(self, status, path, body, *parts, param=None, method="POST", headers=None):
+        got, reply = self.server.call(method, path, body, headers=headers)
+        self.assertEqual(got, status, reply)
+        error = reply["error"]
+        for part in parts:
+            self.assertIn(part, error["message"])
+        if param:
+            self.assertEqual(error["param"], param)
+        self.assertIn("type", error)
