@@ -27,12 +27,12 @@ class RequestState {
 struct ContextRows {
   const kv::Sequence* sequence = nullptr;
   int64_t position = 0;   // of the first row; the drafter has the rows [seen_from, position)
-  int64_t seen_from = 0;  // rows before it are hidden from these rows and from the block
   int rows = 0;
   const float* features = nullptr;  // [rows, taps * hidden]: the target's taps of the rows
   // The tokens at positions [position, position + rows]: one more than rows.
   std::span<const int32_t> tokens;
   RequestState* state = nullptr;
+  int64_t seen_from = 0;  // rows before it are hidden from these rows and from the block
 };
 
 // From what a slot's draft was drawn.

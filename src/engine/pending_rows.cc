@@ -27,8 +27,8 @@ void Speculation::allot(int step_rows) {
 draft::ContextRows Speculation::context_of(ActiveRequest& request, int rows) const {
   DraftState& state = request.draft();
   draft::ContextRows context{
-      &request.sequence(), state.drafter_rows, state.seen_from, rows, state.pending.data(), {},
-      state.drafter.get()};
+      &request.sequence(), state.drafter_rows, rows, state.pending.data(), {},
+      state.drafter.get(), state.seen_from};
   if (rows > 0)
     context.tokens = request.tokens().subspan(static_cast<size_t>(state.drafter_rows),
                                               static_cast<size_t>(rows) + 1);
@@ -62,9 +62,9 @@ void Speculation::keep(ActiveRequest& request, const model::Segment& segment, in
                                                                              : rows - 1;
   if (at_once > 0) {
     absorbing_.push_back(
-        {&request.sequence(), position, state.seen_from, at_once, from,
+        {&request.sequence(), position, at_once, from,
          request.tokens().subspan(static_cast<size_t>(position), static_cast<size_t>(at_once) + 1),
-         state.drafter.get()});
+         state.drafter.get(), state.seen_from});
     state.drafter_rows += at_once;
   }
   put_off(state, from + static_cast<size_t>(at_once) * feature_width_, position + at_once,

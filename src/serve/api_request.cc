@@ -53,6 +53,47 @@ void take_bias(Fields& fields, int vocab, sample::Params& params) {
     params.logit_bias.emplace_back(static_cast<int32_t>(std::stol(key)), bias.get<float>());
   }
 }
+// How this request is drafted and verified, where not as the server's options say.
+void take_speculation(Fields& fields, engine::Request& request) {
+  const Json* speculation = fields.take("speculation");
+  if (speculation == nullptr) return;
+  if (!speculation->is_object()) return fields.fault("speculation", "expected an object");
+  Fields own(*speculation);
+  request.never_draft = own.boolean("off", false);
+  request.draft_max = static_cast<int>(own.integer("draft_max", 0, 1024, request.draft_max));
+  request.trace_origins = own.boolean("origins", false);
+  if (const std::string name = own.text("planner", "auto"); name != "auto") {
+    const auto planner = verify::parse_planner(name);
+    if (!planner.ok())
+      own.fault("planner", planner.message());
+    else if (!verify::is_by_request(planner.value().kind))
+      own.fault("planner", name + " is for all requests; of one's own: off, fixed:N, threshold:P");
+    else
+      request.planner = planner.value();
+  }
+  if (const std::string name = own.text("verify", ""); !name.empty()) {
+    const auto mode = verify::parse_mode(name);
+    if (!mode.ok())
+      own.fault("verify", mode.message());
+    else if (const Status fits = verify::check_mode(mode.value(), request.sampling); !fits.ok())
+      own.fault("verify", fits.message());
+    else
+      request.verify = mode.value();
+  }
+  if (own.fault()) fields.fault("speculation." + own.fault()->param, own.fault()->message);
+  for (const std::string& name : own.unknown())
+    fields.fault("speculation." + name,
+                 "unknown; there are off, draft_max, planner, verify and origins");
+}
+
+// OpenAI's tiers: flex is the one that may wait.
+engine::LatencyClass take_latency(Fields& fields) {
+  const std::string tier = fields.text("service_tier", "auto");
+  constexpr std::string_view kTiers[] = {"auto", "default", "flex", "priority"};
+  if (std::find(std::begin(kTiers), std::end(kTiers), tier) == std::end(kTiers))
+    fields.fault("service_tier", "expected auto, default, flex or priority");
+  return tier == "flex" ? engine::LatencyClass::kBackground : engine::LatencyClass::kInteractive;
+}
 
 // What both kinds of completions share.
 engine::Request settings_of(Fields& fields, const ModelFacts& model) {
@@ -77,19 +118,8 @@ engine::Request settings_of(Fields& fields, const ModelFacts& model) {
   request.grammar = take_grammar(fields);
   if (request.grammar != nullptr && request.ignore_eos)
     fields.fault("ignore_eos", "an answer that a grammar says ends with such a token");
-  if (const Json* speculation = fields.take("speculation")) {
-    if (!speculation->is_object()) {
-      fields.fault("speculation", "expected an object");
-    } else {
-      Fields own(*speculation);
-      request.never_draft = own.boolean("off", false);
-      request.draft_max = static_cast<int>(own.integer("draft_max", 0, 1024, request.draft_max));
-      request.trace_origins = own.boolean("origins", false);
-      if (own.fault()) fields.fault("speculation." + own.fault()->param, own.fault()->message);
-      for (const std::string& name : own.unknown())
-        fields.fault("speculation." + name, "unknown; there are off, draft_max and origins");
-    }
-  }
+  take_speculation(fields, request);
+  request.latency = take_latency(fields);
   return request;
 }
 

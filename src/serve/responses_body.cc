@@ -36,6 +36,7 @@ std::variant<Job, ApiError> parse_responses(const Json& body, const ModelFacts& 
   ChatBody to(body);
   Fields& fields = to.fields;
   to.rename("max_output_tokens", "max_completion_tokens");
+  to.rename("service_tier", "service_tier");
   const std::string instructions = fields.text("instructions", "");
   if (!instructions.empty()) to.add("system", instructions);
 

@@ -248,5 +248,27 @@ class Speculation(ServerTest):
         self.assertGreater(counts["accepted"], 0)
         self.refused(400, "/v1/completions", {**body, "speculation": {"origins": True}}, "stream", param="speculation.origins")
 
+    def test_requests_speculate_in_their_own_way(self):
+        body = {"prompt": [5, 9, 20, 33], "temperature": 0.8, "seed": 3, "max_tokens": 30}
+
+        def answer(**more):
+            reply = self.ok("/v1/completions", {**body, **more})
+            return reply["choices"][0]["text"], reply["usage"]["speculation"]
+        plain, usual = answer()
+        self.assertGreater(usual["verified"], 0)
+        text, counts = answer(speculation={"planner": "off"})
+        self.assertEqual((text, counts["drafted"]), (plain, 0))
+        text, counts = answer(speculation={"planner": "fixed:1"}, service_tier="flex")
+        self.assertEqual(text, plain)
+        self.assertGreater(counts["drafted"], 0)
+        self.assertEqual(counts["drafted"], counts["verified"])
+        self.assertLessEqual(counts["drafted"], counts["cycles"])
+        again = answer(speculation={"verify": "rejection", "planner": "fixed:2"})
+        self.assertEqual(answer(speculation={"verify": "rejection", "planner": "fixed:2"}), again)
+        for settings, param in (({"planner": "global"}, "planner"), ({"planner": "fixd:1"}, "planner"),
+                                ({"verify": "greedy"}, "verify"), ({"verify": "x"}, "verify"), ({"of": True}, "of")):
+            self.refused(400, "/v1/completions", {**body, "speculation": settings}, param=f"speculation.{param}")
+        self.refused(400, "/v1/completions", {**body, "service_tier": "slow"}, "flex", param="service_tier")
+
 
 main()
