@@ -26,7 +26,7 @@ class RequestState {
 // Committed rows of a request on their way to becoming the drafter's.
 struct ContextRows {
   const kv::Sequence* sequence = nullptr;
-  int64_t position = 0;   // of the first row; the drafter has the rows [seen_from, position)
+  int64_t position = 0;  // of the first row; the drafter has the rows [seen_from, position)
   int rows = 0;
   const float* features = nullptr;  // [rows, taps * hidden]: the target's taps of the rows
   // The tokens at positions [position, position + rows]: one more than rows.
