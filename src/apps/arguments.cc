@@ -206,8 +206,9 @@ constexpr const char* kGroup = "Speculation";
 
 void add_drafter(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--drafter", arguments.drafter,
-                 "A drafter's GGUF file, directory or installed name, ngram, or none (default: the "
-                 "installed model's own in `run` and `profile`, else none)")
+                 "A drafter's GGUF file, directory or installed name, ngram, or none; with +ngram "
+                 "behind it what repeats is looked up (default: the installed model's own with "
+                 "+ngram in `run`, `serve` and `profile`, else none)")
       ->check(CLI::Validator(
           [](std::string& text) {
             const auto found = find_drafter(text);

@@ -163,7 +163,7 @@ std::string LoadPoint::name() const {
 Result<std::vector<LoadPolicy>> parse_policies(std::vector<std::string> names, int slots) {
   if (names.empty()) {
     names = {"off"};
-    for (int n = 1; n <= slots; ++n) names.push_back(fmt::format("fixed:{}", n));
+    for (int n = 1; n <= std::min(slots, 7); ++n) names.push_back(fmt::format("fixed:{}", n));
     if (slots > 0) names.insert(names.end(), {"threshold:0.5", "auto"});
   }
   std::vector<LoadPolicy> policies;

@@ -4,6 +4,7 @@
 
 #include "apps/bench.h"
 #include "apps/content_hash.h"
+#include "draft/draft.h"
 #include "installed/installed.h"
 
 namespace dspark::apps {
@@ -55,6 +56,8 @@ Json curve_json(const std::vector<verify::CostCurve::Point>& points) {
 }
 
 Json cost_key(const fs::path& model, const engine::Options& options) {
+  // What is looked up costs nothing: the drafter alone counts.
+  const std::string_view drafter = draft::without_lookup(options.drafter);
   return {{"cpu", cpu_name()},
           {"cpus", available_cpus()},
           {"threads", options.threads},
@@ -62,7 +65,7 @@ Json cost_key(const fs::path& model, const engine::Options& options) {
           {"quantize",
            options.quantise ? std::string(dtype_info(*options.quantise).name) : std::string()},
           {"model", identity(model)},
-          {"drafter", identity(options.drafter)},
+          {"drafter", identity(drafter)},
           {"version", DSPARK_VERSION},
           {"program", identity("/proc/self/exe")}};
 }

@@ -7,6 +7,7 @@
 #include "apps/eval.h"
 #include "apps/outcome_file.h"
 #include "apps/progress.h"
+#include "draft/draft.h"
 
 namespace dspark::apps {
 namespace {
@@ -102,13 +103,15 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
   results.assign(suites.size() + (suites.size() > 1 ? 1 : 0), Acceptance(slots));
   Progress progress("acceptance", "prompts");
   Status failed;
+  // Confidences would be of two kinds.
+  const bool looks_up = engine_.info().drafter.ends_with(draft::kLookup);
   size_t suite = 0, prompt = 0, open = 0, ended = 0;
   int64_t tokens = 0;
   const auto start = Clock::now();
   for (;;) {
     while (open < at_a_time && suite < suites.size()) {
       engine::Request next = request(suites[suite].prompts[prompt]);
-      next.record_confidence = !arguments_.has_planner;
+      next.record_confidence = !arguments_.has_planner && !looks_up;
       engine::Callbacks callbacks;
       callbacks.on_finished = [&, suite, prompt](const engine::Completion& completion) {
         --open, ++ended;

@@ -11,6 +11,7 @@
 #include "apps/progress.h"
 #include "apps/run_session.h"
 #include "apps/step_times.h"
+#include "draft/draft.h"
 #include "installed/installed.h"
 
 namespace dspark::apps {
@@ -91,6 +92,7 @@ std::string table_of(const verify::CostPoints& points) {
 Status profile(ProfileArguments arguments) {
   arguments.engine.take_own_drafter();
   engine::Options options = arguments.engine.to_options();
+  options.drafter = draft::without_lookup(options.drafter);
   options.max_running = kMostRequests;
   options.prefix_bytes = 0;
   options.planner = "full";

@@ -50,8 +50,11 @@ struct Block {
   std::vector<float> margin;
   std::vector<Distribution> distributions;  // [slots or more], set where they were asked for
   std::string fault;  // not empty: what was not finite; ids has the slots before it
+  // > 0: the drafts were looked up in the request's own past, behind so many tokens that match, and
+  // confidences are of look-ups.
+  int matched = 0;
 
-  void clear() { ids.clear(), confidence.clear(), margin.clear(), fault.clear(); }
+  void clear() { ids.clear(), confidence.clear(), margin.clear(), fault.clear(), matched = 0; }
 };
 
 struct BlockRequest {
@@ -60,6 +63,7 @@ struct BlockRequest {
   ContextRows context;
   std::span<const int32_t> tokens;  // all committed tokens; the last is the anchor, without a row
   int slots = 0;                    // wanted: 1 .. Drafter::slots()
+  int model_slots = 0;  // of a drafter that looks up: so many, where drafts must be computed
   // With every token up to the anchor pushed; afterwards as before.
   sample::Sampler* sampler = nullptr;
   // How drafts are drawn: as Sampler::choose draws, with the target's own noise (greedy and coupled
@@ -82,6 +86,7 @@ class Drafter {
   virtual int scratch_rows() const { return 0; }
   virtual std::span<const int> tap_layers() const { return {}; }  // of the target
   virtual bool looks_ahead() const { return false; }  // its row i depends on token i + 1
+  virtual bool looks_up() const { return false; }     // its blocks may be looked up, too
   virtual bool has_confidence() const { return false; }
   // Of its confidences; nullptr where there is nothing to calibrate.
   virtual const std::vector<StoredCalibration>* calibrations() const { return nullptr; }
@@ -139,5 +144,14 @@ std::unique_ptr<Drafter> make_drafter(std::unique_ptr<DrafterModel> model, const
 
 // Looks the request's last tokens up in what came before them.
 std::unique_ptr<Drafter> make_ngram();
+inline constexpr int kShortestMatch = 2, kLongestMatch = 4;  // tokens that are looked up
+
+// The drafter, and look-up for blocks of which it promises more.
+std::unique_ptr<Drafter> add_lookup(std::unique_ptr<Drafter> drafter);
+// How a drafter with look-up is named: its own name and this behind it.
+inline constexpr std::string_view kLookup = "+ngram";
+inline std::string_view without_lookup(std::string_view name) {
+  return name.ends_with(kLookup) ? name.substr(0, name.size() - kLookup.size()) : name;
+}
 
 }  // namespace dspark::draft

@@ -9,7 +9,7 @@ namespace dspark::draft {
 namespace {
 
 constexpr int kSlots = 15;
-constexpr int kShortest = 2, kLongest = 4;  // tokens that are looked up
+constexpr int kShortest = kShortestMatch, kLongest = kLongestMatch;
 constexpr int kLengths = kLongest - kShortest + 1;
 // A draft's chance to be accepted when nothing is known yet, by the number of tokens that matched.
 constexpr double kPrior[kLengths] = {0.3, 0.5, 0.7};
@@ -101,6 +101,7 @@ class Ngram : public Drafter {
     past.fade(length);
     const double chance = past.chance(length);
     const auto logit = static_cast<float>(real_log(chance / (1 - chance)));
+    out.matched = length;
     const auto size = static_cast<int64_t>(request.tokens.size());
     for (int slot = 0; slot < request.slots; ++slot) {
       const int64_t at = from + slot;  // behind the end: the drafts go on with themselves

@@ -76,7 +76,8 @@ Status Engine::Impl::load(const std::filesystem::path& path) {
 
 Status Engine::Impl::load_drafter(const std::filesystem::path& target_path) {
   if (options.make_drafter || options.drafter == "ngram") return {};
-  DSPARK_TRY(const draft::DrafterFile file, draft::DrafterFile::open(options.drafter));
+  DSPARK_TRY(const draft::DrafterFile file,
+             draft::DrafterFile::open(draft::without_lookup(options.drafter)));
   DSPARK_RETURN_IF_ERROR(draft::check_fits(file.config(), model->spec, tokenizer.fingerprint()));
   DSPARK_TRY(drafter_model,
              draft::load_drafter(file, *model, target_path,
@@ -119,6 +120,8 @@ Status Engine::Impl::allot_cache() {
     auto drafter = options.make_drafter       ? options.make_drafter(place)
                    : drafter_model != nullptr ? draft::make_drafter(std::move(drafter_model), place)
                                               : draft::make_ngram();
+    if (std::string_view(options.drafter).ends_with(draft::kLookup))
+      drafter = draft::add_lookup(std::move(drafter));
     DSPARK_TRY(speculation, Speculation::create(std::move(drafter), options, info));
     info.drafter = speculation->drafter().name();
     info.planner = speculation->planner_name();

@@ -153,7 +153,8 @@ struct Options {
   std::function<void(const StepStats&)> on_step;
   std::function<void(size_t done_bytes, size_t total_bytes)> load_progress;
 
-  // Speculation. drafter: "" or "none", "ngram", a GGUF file or a Hugging Face directory.
+  // Speculation. drafter: "" or "none", "ngram", a GGUF file or a Hugging Face directory,
+  // or one of these with "+ngram" behind it: blocks are looked up where that promises more.
   std::string drafter;
   // A drafter of the host's own, made for its place beside the target, instead of one by name.
   std::function<std::unique_ptr<draft::Drafter>(const draft::Place&)> make_drafter;

@@ -53,7 +53,7 @@ struct DraftState {
   const verify::Calibration* calibration = nullptr;  // of its confidences
   std::vector<double> signal;                        // [block]: what its confidences come from
   std::vector<double> confidence, survival;          // [block]
-  verify::RequestBias bias;
+  verify::RequestBias biases[2];         // of computed blocks, of blocks that were looked up
   std::vector<double> past_survival[2];  // of the step before, and of that before it
   int verify_length = 0, accepted = 0;   // of this cycle
   verify::Pace pace;

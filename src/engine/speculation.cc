@@ -22,6 +22,7 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
     for (const draft::StoredCalibration& stored : *drafter_->calibrations())
       calibrations_.push_back(stored.fit);
   using Signal = verify::OnlineConfidence::Signal;
+  // By mode; then the same of blocks that were looked up.
   for (const verify::Mode mode : {verify::Mode::kGreedy, verify::Mode::kCoupled,
                                   verify::Mode::kRejection, verify::Mode::kBlock}) {
     const double temperature = mode == verify::Mode::kGreedy ? 0 : 1;
@@ -30,6 +31,8 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
                                  : drafter_->has_confidence() ? Signal::kRaw
                                                               : Signal::kMargin);
   }
+  if (drafter_->looks_up())
+    for (size_t mode = 0; mode < kModes; ++mode) online_.emplace_back(slots_, Signal::kRaw);
 }
 
 Result<std::unique_ptr<Speculation>> Speculation::create(std::unique_ptr<draft::Drafter> drafter,
@@ -123,11 +126,16 @@ bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const
 }
 
 // No more than its planner may verify.
-int Speculation::slots_of(const ActiveRequest& request) const {
+int Speculation::most_slots(const ActiveRequest& request) const {
   const DraftState& state = request.draft();
   const verify::Planner& planner = state.planner != nullptr ? *state.planner : *planner_;
-  const int most = std::min(slots_, planner.most_length());
-  return paced(request) && most > 0 ? state.length.next(most) : most;
+  return std::min(slots_, planner.most_length());
+}
+
+// Those of a block that must be computed.
+int Speculation::slots_of(const ActiveRequest& request) const {
+  const int most = most_slots(request);
+  return paced(request) && most > 0 ? request.draft().length.next(most) : most;
 }
 
 void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t context) {
@@ -144,7 +152,9 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
     draft::BlockRequest block;
     block.context = context_of(*request, state.pending_rows);
     block.tokens = request->tokens();
-    block.slots = std::min(slots_of(*request), request->draft_room(context));
+    const int room = request->draft_room(context);
+    block.model_slots = std::min(slots_of(*request), room);
+    block.slots = drafter_->looks_up() ? std::min(most_slots(*request), room) : block.model_slots;
     block.sampler = &request->sampler();
     block.own_variates = !verify::ignores_drafts(request->verify_mode(mode_));
     block.stop_ids = request->stop_ids();
@@ -154,6 +164,8 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
     state.pending_rows = 0;
   }
   if (!blocks_.empty()) drafter_->draft(blocks_);
+  computed_ = 0;
+  for (const draft::BlockRequest& block : blocks_) computed_ += block.out->matched == 0;
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     if (state.block.fault.empty()) continue;
@@ -177,12 +189,13 @@ void Speculation::estimate(ActiveRequest& request) {
   double product = 1;
   for (size_t k = 0; k < n; ++k) {
     // Drafters of a host's own may have neither: then the slot alone tells.
-    state.signal[k] = drafter_->has_confidence()
+    state.signal[k] = block.matched > 0 ? verify::calibrated_log_odds(block.confidence[k], kRaw, k)
+                      : drafter_->has_confidence()
                           ? verify::calibrated_log_odds(block.confidence[k], *state.calibration, k)
                       : k < block.margin.size() ? static_cast<double>(block.margin[k])
                                                 : 0;
     state.confidence[k] =
-        online(request).confidence(static_cast<int>(k), state.signal[k], state.bias);
+        online(request).confidence(static_cast<int>(k), state.signal[k], bias_of(state));
     state.survival[k] = product *= state.confidence[k];
   }
 }
@@ -208,7 +221,7 @@ verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int oth
     view.lagged_survival = state.past_survival[kLag - 1];
     views_.push_back(view);
   }
-  cost_.prepare(cache_bytes(decoding), static_cast<int>(blocks_.size()));
+  cost_.prepare(cache_bytes(decoding), computed_);
   // Requests with planners of their own first: to the others their drafts are rows of the step.
   double own_tokens = 0;
   for (size_t i = 0; i < decoding.size(); ++i) {
@@ -224,7 +237,8 @@ verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int oth
   for (size_t i = 0; i < decoding.size(); ++i) {
     DraftState& state = decoding[i]->draft();
     if (state.planner == nullptr) state.verify_length = lengths_[i];
-    state.length.observe(static_cast<int>(state.block.ids.size()), state.verify_length);
+    if (state.block.matched == 0)
+      state.length.observe(static_cast<int>(state.block.ids.size()), state.verify_length);
   }
   return plan;
 }
@@ -237,7 +251,7 @@ void Speculation::observe(ActiveRequest& request, int considered, int accepted) 
   verify::OnlineConfidence& confidence = online(request);
   const bool learned = confidence.learns();
   for (int k = 0; k < considered && k <= accepted; ++k)
-    confidence.observe(k, state.signal[static_cast<size_t>(k)], state.bias, k < accepted);
+    confidence.observe(k, state.signal[static_cast<size_t>(k)], bias_of(state), k < accepted);
   if (confidence.learns() && !learned)
     log_warning(
         "{}: its confidences no longer agree with what is accepted (mean error {:.1f} %): "
@@ -255,20 +269,19 @@ double Speculation::cache_bytes(std::span<ActiveRequest* const> decoding) const 
 void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
                               double draft_ms, bool only_decoding) {
   if (decoding.empty()) return;
-  const auto drafted = static_cast<int>(blocks_.size());
-  cost_.observe_draft(drafted, draft_ms);
+  cost_.observe_draft(computed_, draft_ms);
   if (!only_decoding) return;
   cost_.observe_target(rows, cache_bytes(decoding), target_ms);
-  if (drafted == 0) return;
+  if (blocks_.empty()) return;
   const auto requests = static_cast<int>(decoding.size());
   const double plain_ms = cost_.target_ms(requests);
-  const verify::StepCosts costs{
+  verify::StepCosts costs{
       plain_ms, requests,
-      rows > requests ? (cost_.target_ms(rows) - plain_ms) / (rows - requests) : 0,
-      draft_ms / drafted};
+      rows > requests ? (cost_.target_ms(rows) - plain_ms) / (rows - requests) : 0, 0};
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     if (state.block.ids.empty()) continue;
+    costs.draft_ms = state.block.matched > 0 ? 0 : draft_ms / computed_;
     const verify::DraftGain gain = costs.gain(state.accepted, state.verify_length);
     state.pace.drafted(gain);
     usual_.take_in(gain);

@@ -85,16 +85,21 @@ class Speculation {
   bool rests(const ActiveRequest& request) const {
     return paced(request) && !request.draft().pace.drafts();
   }
+  int most_slots(const ActiveRequest& request) const;
   int slots_of(const ActiveRequest& request) const;
   draft::ContextRows context_of(ActiveRequest& request, int rows) const;
   void take_in(ActiveRequest& request);
   static size_t most_pending_rows();
   void put_off(DraftState& state, const float* features, int64_t position, int rows) const;
   void estimate(ActiveRequest& request);
+  static constexpr size_t kModes = 4;
   verify::OnlineConfidence& online(const ActiveRequest& request) {
-    return online_[request.sampling().temperature == 0
-                       ? 0
-                       : static_cast<size_t>(request.verify_mode(mode_))];
+    const size_t mode =
+        request.sampling().temperature == 0 ? 0 : static_cast<size_t>(request.verify_mode(mode_));
+    return online_[request.draft().block.matched > 0 ? kModes + mode : mode];
+  }
+  static verify::RequestBias& bias_of(DraftState& state) {
+    return state.biases[state.block.matched > 0 ? 1 : 0];
   }
   verify::Planner& planner_of(std::span<ActiveRequest* const> decoding);
 
@@ -114,6 +119,7 @@ class Speculation {
   std::vector<float> features_;
   std::vector<draft::ContextRows> absorbing_;
   std::vector<draft::BlockRequest> blocks_;
+  int computed_ = 0;  // of them: not looked up
   std::vector<verify::RequestView> views_;
   std::vector<int> lengths_;
   std::vector<verify::OnlineConfidence> online_;  // by mode; greedy: temperature 0, in any mode

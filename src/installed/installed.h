@@ -24,10 +24,11 @@ Result<std::filesystem::path> find_model(const std::string& given);
 
 // Names of installed drafters, sorted; each begins with its target's name.
 std::vector<std::string> installed_drafters();
-// The path of a drafter as given: a file, a directory or an installed name. "none" and "ngram"
-// stay.
+// The path of a drafter as given: a file, a directory or an installed name, with "+ngram" behind it
+// or without. "none" and "ngram" stay.
 Result<std::string> find_drafter(const std::string& given);
-// The installed drafter of a model that was given by name; empty where there is none.
+// The installed drafter of a model that was given by name, with "+ngram"; empty where there is
+// none.
 std::string drafter_of(const std::string& given_model);
 
 // CLI check: a message when `given` can only be a name and no such name is known.

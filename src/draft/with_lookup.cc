@@ -1,0 +1,142 @@
+// A trained drafter beside prompt look-up: of each block the one that has lately brought more. What
+// repeats is looked up, all the rest is drafted, and a block that was looked up costs next to
+// nothing.
+#include <algorithm>
+#include <array>
+
+#include "draft/drafter.h"
+
+namespace dspark::draft {
+namespace {
+
+// Drafts accepted of a block, on average, fading.
+class Accepted {
+ public:
+  // usual: of other requests; it counts as kUsualWeight blocks.
+  double mean(const Accepted& usual) const {
+    return (sum_ + kUsualWeight * usual.own()) / (blocks_ + kUsualWeight);
+  }
+  double own() const { return sum_ / blocks_; }
+  void start(double mean, double blocks) { sum_ = mean * blocks, blocks_ = blocks; }
+  void observe(int accepted, double fading) {
+    sum_ = sum_ * fading + accepted;
+    blocks_ = blocks_ * fading + 1;
+  }
+
+ private:
+  static constexpr double kUsualWeight = 4;
+  double sum_ = 0, blocks_ = 0;
+};
+
+constexpr double kFading = 0.95, kUsualFading = 0.995;
+// What is expected before anything was seen, as so many blocks: of the drafter, then of look-ups by
+// the number of tokens that matched, from kShortestMatch on.
+constexpr double kFirst[] = {1, 0.6, 1, 2.5}, kFirstBlocks = 20;
+constexpr size_t kKinds = std::size(kFirst);
+
+struct State : RequestState {
+  std::unique_ptr<RequestState> model, lookup;
+  std::array<Accepted, kKinds> accepted;
+  size_t kind = 0;  // of the last block: an index of kFirst
+};
+
+class WithLookup : public Drafter {
+ public:
+  explicit WithLookup(std::unique_ptr<Drafter> model)
+      : model_(std::move(model)), lookup_(make_ngram()), name_(model_->name() + "+ngram") {
+    for (size_t kind = 0; kind < kKinds; ++kind) usual_[kind].start(kFirst[kind], kFirstBlocks);
+  }
+
+  const std::string& name() const override { return name_; }
+  int slots() const override { return std::max(model_->slots(), lookup_->slots()); }
+  int scratch_rows() const override { return model_->scratch_rows(); }
+  std::span<const int> tap_layers() const override { return model_->tap_layers(); }
+  bool looks_ahead() const override { return model_->looks_ahead(); }
+  bool looks_up() const override { return true; }
+  bool has_confidence() const override { return model_->has_confidence(); }
+  const std::vector<StoredCalibration>* calibrations() const override {
+    return model_->calibrations();
+  }
+  std::unique_ptr<RequestState> new_state() const override {
+    auto state = std::make_unique<State>();
+    state->model = model_->new_state();
+    state->lookup = lookup_->new_state();
+    return state;
+  }
+
+  void absorb(std::span<const ContextRows> rows) override {
+    contexts_.assign(rows.begin(), rows.end());
+    absorb_contexts();
+  }
+
+  void draft(std::span<const BlockRequest> requests) override {
+    contexts_.clear(), drafting_.clear();
+    for (const BlockRequest& request : requests) {
+      if (looks_up(request)) {
+        contexts_.push_back(request.context);
+        continue;
+      }
+      drafting_.push_back(request);
+      BlockRequest& model = drafting_.back();
+      model.slots = std::min(request.model_slots, model_->slots());
+      model.context.state = state_of(request).model.get();
+    }
+    absorb_contexts();
+    if (!drafting_.empty()) model_->draft(drafting_);
+  }
+
+  void observe(RequestState* given, int verified, int accepted) override {
+    State& state = *static_cast<State*>(given);
+    if (verified == 0) return;
+    state.accepted[state.kind].observe(accepted, kFading);
+    usual_[state.kind].observe(accepted, kUsualFading);
+    (state.kind == 0 ? *model_ : *lookup_)
+        .observe((state.kind == 0 ? state.model : state.lookup).get(), verified, accepted);
+  }
+
+ private:
+  static State& state_of(const BlockRequest& request) {
+    return *static_cast<State*>(request.context.state);
+  }
+  double expected(const State& state, size_t kind) const {
+    return state.accepted[kind].mean(usual_[kind]);
+  }
+
+  // Leaves the block in request.out where what is found promises more than a draft.
+  bool looks_up(const BlockRequest& request) {
+    State& state = state_of(request);
+    BlockRequest found = request;
+    found.slots = std::min(request.slots, lookup_->slots());
+    found.context.state = state.lookup.get();
+    request.out->matched = 0;
+    lookup_->draft({&found, 1});
+    const int matched = request.out->matched;
+    state.kind = matched == 0 ? 0 : static_cast<size_t>(matched - kShortestMatch + 1);
+    if (state.kind == 0 || expected(state, state.kind) >= expected(state, 0))
+      return state.kind != 0;
+    state.kind = 0;
+    request.out->matched = 0;
+    return false;
+  }
+
+  void absorb_contexts() {
+    if (contexts_.empty()) return;
+    for (ContextRows& context : contexts_)
+      context.state = static_cast<State*>(context.state)->model.get();
+    model_->absorb(contexts_);
+  }
+
+  std::unique_ptr<Drafter> model_, lookup_;
+  std::string name_;
+  std::array<Accepted, kKinds> usual_;
+  std::vector<ContextRows> contexts_;
+  std::vector<BlockRequest> drafting_;
+};
+
+}  // namespace
+
+std::unique_ptr<Drafter> add_lookup(std::unique_ptr<Drafter> model) {
+  return std::make_unique<WithLookup>(std::move(model));
+}
+
+}  // namespace dspark::draft
