@@ -79,6 +79,7 @@ class Ngram : public Drafter {
  public:
   const std::string& name() const override { return name_; }
   int slots() const override { return kSlots; }
+  bool looks_up() const override { return true; }
   bool has_confidence() const override { return true; }
   std::unique_ptr<RequestState> new_state() const override { return std::make_unique<Past>(); }
 

@@ -9,43 +9,28 @@
 namespace dspark::draft {
 namespace {
 
-// Drafts accepted of a block, on average, fading.
-class Accepted {
- public:
-  // usual: of other requests; it counts as kUsualWeight blocks.
-  double mean(const Accepted& usual) const {
-    return (sum_ + kUsualWeight * usual.own()) / (blocks_ + kUsualWeight);
-  }
-  double own() const { return sum_ / blocks_; }
-  void start(double mean, double blocks) { sum_ = mean * blocks, blocks_ = blocks; }
-  void observe(int accepted, double fading) {
-    sum_ = sum_ * fading + accepted;
-    blocks_ = blocks_ * fading + 1;
-  }
+// Drafts accepted of a block on average: what is expected before anything was seen, of the drafter
+// and of look-ups by the number of tokens that matched, from kShortestMatch on. It counts as so
+// many blocks.
+constexpr double kExpected[] = {0.8, 0.9, 1.4, 3}, kExpectedBlocks = 4;
+constexpr double kFading = 0.95;
+constexpr size_t kKinds = std::size(kExpected);
 
- private:
-  static constexpr double kUsualWeight = 4;
-  double sum_ = 0, blocks_ = 0;
-};
-
-constexpr double kFading = 0.95, kUsualFading = 0.995;
-// What is expected before anything was seen, as so many blocks: of the drafter, then of look-ups by
-// the number of tokens that matched, from kShortestMatch on.
-constexpr double kFirst[] = {1, 0.6, 1, 2.5}, kFirstBlocks = 20;
-constexpr size_t kKinds = std::size(kFirst);
-
+// Of a request alone: under rejection its text would else depend on others.
 struct State : RequestState {
   std::unique_ptr<RequestState> model, lookup;
-  std::array<Accepted, kKinds> accepted;
-  size_t kind = 0;  // of the last block: an index of kFirst
+  std::array<double, kKinds> accepted, blocks;  // sums, fading
+  size_t kind = 0;                              // of the last block: an index of kExpected
+
+  double expected(size_t of) const { return accepted[of] / blocks[of]; }
 };
 
 class WithLookup : public Drafter {
  public:
   explicit WithLookup(std::unique_ptr<Drafter> model)
-      : model_(std::move(model)), lookup_(make_ngram()), name_(model_->name() + "+ngram") {
-    for (size_t kind = 0; kind < kKinds; ++kind) usual_[kind].start(kFirst[kind], kFirstBlocks);
-  }
+      : model_(std::move(model)),
+        lookup_(make_ngram()),
+        name_(model_->name() + std::string(kLookup)) {}
 
   const std::string& name() const override { return name_; }
   int slots() const override { return std::max(model_->slots(), lookup_->slots()); }
@@ -61,6 +46,10 @@ class WithLookup : public Drafter {
     auto state = std::make_unique<State>();
     state->model = model_->new_state();
     state->lookup = lookup_->new_state();
+    for (size_t kind = 0; kind < kKinds; ++kind) {
+      state->accepted[kind] = kExpected[kind] * kExpectedBlocks;
+      state->blocks[kind] = kExpectedBlocks;
+    }
     return state;
   }
 
@@ -88,8 +77,8 @@ class WithLookup : public Drafter {
   void observe(RequestState* given, int verified, int accepted) override {
     State& state = *static_cast<State*>(given);
     if (verified == 0) return;
-    state.accepted[state.kind].observe(accepted, kFading);
-    usual_[state.kind].observe(accepted, kUsualFading);
+    state.accepted[state.kind] = state.accepted[state.kind] * kFading + accepted;
+    state.blocks[state.kind] = state.blocks[state.kind] * kFading + 1;
     (state.kind == 0 ? *model_ : *lookup_)
         .observe((state.kind == 0 ? state.model : state.lookup).get(), verified, accepted);
   }
@@ -97,9 +86,6 @@ class WithLookup : public Drafter {
  private:
   static State& state_of(const BlockRequest& request) {
     return *static_cast<State*>(request.context.state);
-  }
-  double expected(const State& state, size_t kind) const {
-    return state.accepted[kind].mean(usual_[kind]);
   }
 
   // Leaves the block in request.out where what is found promises more than a draft.
@@ -112,8 +98,7 @@ class WithLookup : public Drafter {
     lookup_->draft({&found, 1});
     const int matched = request.out->matched;
     state.kind = matched == 0 ? 0 : static_cast<size_t>(matched - kShortestMatch + 1);
-    if (state.kind == 0 || expected(state, state.kind) >= expected(state, 0))
-      return state.kind != 0;
+    if (state.kind == 0 || state.expected(state.kind) >= state.expected(0)) return state.kind != 0;
     state.kind = 0;
     request.out->matched = 0;
     return false;
@@ -128,7 +113,6 @@ class WithLookup : public Drafter {
 
   std::unique_ptr<Drafter> model_, lookup_;
   std::string name_;
-  std::array<Accepted, kKinds> usual_;
   std::vector<ContextRows> contexts_;
   std::vector<BlockRequest> drafting_;
 };

@@ -65,7 +65,9 @@ class Speculation {
   const verify::CostTable& costs() const { return cost_; }
   // Of requests at temperature 0, or of the others that are verified as options say.
   const verify::OnlineConfidence& confidence(bool greedy) const {
-    return online_[greedy ? 0 : static_cast<size_t>(mode_)];
+    const size_t mode = greedy ? 0 : static_cast<size_t>(mode_);
+    const bool only_looked_up = drafter_->looks_up() && online_[mode].observations() == 0;
+    return online_[only_looked_up ? kModes + mode : mode];
   }
 
   // Of a step's segment the first `rows` rows were committed. Those of a prompt become the

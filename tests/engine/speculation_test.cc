@@ -173,7 +173,7 @@ Trial trial_of(unsigned number, const Oracle::Answers& answers) {
   };
   Trial trial;
   Options& o = trial.options;
-  const int drafter = static_cast<int>(number % 8);
+  const int drafter = static_cast<int>(number % 10);
   const std::string seed = fmt::format(" --seed {}", number % 3);
   switch (drafter) {
     case 0:
@@ -202,8 +202,18 @@ Trial trial_of(unsigned number, const Oracle::Answers& answers) {
     case 6:
       o.drafter = testing::tiny_drafter("--markov none --masks-only --type q4_1" + seed);
       break;
-    default:
+    case 7:
       o.drafter = testing::tiny_drafter("--eagle3 --type q8_0 --block 4" + seed);
+      break;
+    case 8:
+      o.drafter =
+          testing::tiny_drafter("--confidence --type q4_0 --draft-vocab 100 --block 5" + seed)
+              .string() +
+          "+ngram";
+      break;
+    default:
+      o.drafter =
+          testing::tiny_drafter("--eagle3 --type q8_0 --block 4" + seed).string() + "+ngram";
       break;
   }
   o.isa = dspark::testing::kSanitized ? pick("auto", "avx2")
@@ -474,11 +484,14 @@ TEST(Speculation, RejectionAndBlockGiveTheSameTextForTheSameSeed) {
   const auto model = testing::tiny_model();
   std::vector<Request> requests = requests_of(16);
   for (Request& r : requests) r.logprobs = 0;
-  for (const verify::Mode mode : {verify::Mode::kRejection, verify::Mode::kBlock}) {
+  const std::string drafter = testing::tiny_drafter("--confidence --type q8_0").string();
+  for (const auto& [mode, name] : {std::pair(verify::Mode::kRejection, drafter),
+                                   std::pair(verify::Mode::kRejection, drafter + "+ngram"),
+                                   std::pair(verify::Mode::kBlock, drafter)}) {
     std::vector<Completion> first;
     for (const int concurrency : {1, 16}) {
       Options options;
-      options.drafter = testing::tiny_drafter("--confidence --type q8_0");
+      options.drafter = name;
       options.verify = mode;
       options.planner = "fixed:4";
       options.max_running = concurrency;

@@ -87,7 +87,7 @@ TEST(Stress, NothingIsLostInACacheFarTooSmall) {
   for (const char* drafter :
        {"--confidence --type q4_0 --block 5", "--eagle3 --type q8_0 --block 4"}) {
     Options options;
-    options.drafter = testing::tiny_drafter(drafter);
+    options.drafter = testing::tiny_drafter(drafter).string() + "+ngram";
     options.max_running = 8;
     options.threads = 2;
     const auto measured = make_engine(model, options);
