@@ -63,8 +63,9 @@ typedef struct dspark_engine_options {
   size_t struct_size;
   const char*
       model; /* a GGUF file, a Hugging Face directory, or an installed name; NULL: the default */
-  const char* drafter; /* a file, a directory, an installed name, "ngram" or "none"; NULL: the one
-                          installed for a model that is given by name, else none */
+  const char* drafter; /* a file, a directory or an installed name, "+ngram" behind it or not,
+                          "ngram" or "none"; NULL: the one installed for a model that is given by
+                          name, with "+ngram", else none */
   const char* planner; /* as in dspark run --planner; NULL: "auto" */
   const char* verify;  /* "greedy", "coupled", "rejection" or "block"; NULL: "coupled" */
   const char* isa;     /* "ref", "avx2", "avx512" or "auto"; NULL: "auto" */
