@@ -4,6 +4,7 @@ Exits 77, for skipped, where chromium or chromedriver is missing.
 """
 
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests" / "apps"))
@@ -58,6 +59,18 @@ class Page(ProgramTest):
         for part in ("40 tokens", "tokens/s", "τ ", "drafts stood"):
             self.assertIn(part, figures)
         self.assertEqual(page.script("return document.activeElement.id"), "prompt")
+
+        # Another planner: the same words, one draft a cycle at most.
+        self.set("request-planner", "fixed:1")
+        page.click("#clear")
+        page.type("#prompt", "hello")
+        page.click("#send")
+        page.wait(ANSWERED % 1)
+        self.assertEqual(page.script(LAST_TEXT), shown)
+        few, many = (int(re.search(r"of (\d+) verified", text).group(1))
+                     for text in (page.text(".turn.assistant .figures"), figures))
+        self.assertLess(few, many)
+        self.assertGreater(few, 0)
 
         # Without speculation: the same words, none of them drafted.
         page.click("#clear")

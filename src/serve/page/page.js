@@ -58,6 +58,7 @@ function requestBody() {
     speculation: {
       origins: true,
       off: !$("speculate").checked,
+      planner: $("request-planner").value,
       ...(most < slots ? { draft_max: most } : {}),
     },
   };
@@ -265,6 +266,7 @@ function showDraftMax() {
   const { value, max } = $("draft-max");
   $("draft-max-value").textContent = value === max ? `${max} (all)` : value;
   $("draft-max").disabled = !$("speculate").checked || max === "1";
+  $("request-planner").disabled = !$("speculate").checked;
 }
 
 $("form").addEventListener("submit", (event) => {
