@@ -90,8 +90,9 @@ def main():
     before = [row for at, row, _ in windows if 2 <= at < args.quiet_s]
     usual = statistics.median(before)
     busy = followed_after(windows, args.quiet_s - 0.5, args.quiet_s + args.busy_s, usual)
-    quiet_again = busy and "row_ms" in busy and followed_after(
-        windows, args.quiet_s + args.busy_s - 0.5, windows[-1][0], busy["row_ms"])
+    quiet_again = None
+    if busy and "row_ms" in busy:
+        quiet_again = followed_after(windows, args.quiet_s + args.busy_s - 0.5, windows[-1][0], busy["row_ms"])
     result = {"cpu": cpu_model(), "concurrency": args.concurrency, "neighbour_came": busy,
               "neighbour_went": quiet_again,
               "error_before": statistics.median(e for at, _, e in windows if 2 <= at < args.quiet_s),
