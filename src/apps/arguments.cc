@@ -207,8 +207,8 @@ constexpr const char* kGroup = "Speculation";
 void add_drafter(CLI::App& app, EngineArguments& arguments) {
   app.add_option("--drafter", arguments.drafter,
                  "A drafter's GGUF file, directory or installed name, ngram, or none; with +ngram "
-                 "behind it what repeats is looked up (default: the installed model's own with "
-                 "+ngram in `run`, `serve` and `profile`, else none)")
+                 "behind it what repeats is looked up (default: the installed model's own, "
+                 "in `run` and `serve` with +ngram, in `profile` without, else none)")
       ->check(CLI::Validator(
           [](std::string& text) {
             const auto found = find_drafter(text);

@@ -11,6 +11,7 @@ namespace dspark::apps {
 namespace {
 
 constexpr const char* kUsualData = "data/eval";
+constexpr int kLongestFixed = 7;    // of the usual policies
 constexpr int kWarmUp = -1;         // a round of its own
 constexpr int kFewestArrivals = 4;  // of an open loop
 
@@ -163,7 +164,8 @@ std::string LoadPoint::name() const {
 Result<std::vector<LoadPolicy>> parse_policies(std::vector<std::string> names, int slots) {
   if (names.empty()) {
     names = {"off"};
-    for (int n = 1; n <= std::min(slots, 7); ++n) names.push_back(fmt::format("fixed:{}", n));
+    for (int n = 1; n <= std::min(slots, kLongestFixed); ++n)
+      names.push_back(fmt::format("fixed:{}", n));
     if (slots > 0) names.insert(names.end(), {"threshold:0.5", "auto"});
   }
   std::vector<LoadPolicy> policies;

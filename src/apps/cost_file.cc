@@ -11,6 +11,7 @@ namespace dspark::apps {
 namespace {
 
 namespace fs = std::filesystem;
+static_assert(kLookupSuffix == draft::kLookup);
 constexpr size_t kMostCostBytes = size_t{1} << 20;
 
 // A file's name, size and time of change; a directory's newest.

@@ -94,14 +94,11 @@ class WithLookup : public Drafter {
     BlockRequest found = request;
     found.slots = std::min(request.slots, lookup_->slots());
     found.context.state = state.lookup.get();
-    request.out->matched = 0;
     lookup_->draft({&found, 1});
     const int matched = request.out->matched;
     state.kind = matched == 0 ? 0 : static_cast<size_t>(matched - kShortestMatch + 1);
-    if (state.kind == 0 || state.expected(state.kind) >= state.expected(0)) return state.kind != 0;
-    state.kind = 0;
-    request.out->matched = 0;
-    return false;
+    if (state.expected(state.kind) < state.expected(0)) state.kind = 0;
+    return state.kind != 0;
   }
 
   void absorb_contexts() {

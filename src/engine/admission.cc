@@ -97,11 +97,8 @@ void Engine::Impl::admit() {
       preempt_last();
     }
     if (speculation != nullptr) warn_once(speculation->lack_of_calibration(next));
-    const auto joined = std::find_if(waiting.begin(), waiting.end(),
-                                     [&](const auto& request) { return request.get() == &next; });
-    std::unique_ptr<ActiveRequest> request = std::move(*joined);
-    waiting.erase(joined);
-    insert(std::move(request), running);
+    insert(std::move(waiting.front()), running);  // those displaced wait behind it
+    waiting.pop_front();
     ++joined_since_promoted;
   }
 }

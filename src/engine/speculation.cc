@@ -119,23 +119,13 @@ bool Speculation::wants_rows(const ActiveRequest& request) const {
   return feature_width_ > 0 && !request.draft().off && !request.never_drafts();
 }
 
-bool Speculation::may_draft(const ActiveRequest& request, int64_t context) const {
-  const auto anchor = static_cast<int64_t>(request.tokens().size()) - 1;
-  return std::min(slots_, request.draft_room(context)) > 0 &&
-         anchor + drafter_->scratch_rows() <= request.sequence().capacity();
-}
-
-// No more than its planner may verify.
-int Speculation::most_slots(const ActiveRequest& request) const {
+// As many as its planner may verify and its answer has room for.
+int Speculation::slots_of(const ActiveRequest& request, int64_t context) const {
   const DraftState& state = request.draft();
+  const auto anchor = static_cast<int64_t>(request.tokens().size()) - 1;
+  if (state.off || anchor + drafter_->scratch_rows() > request.sequence().capacity()) return 0;
   const verify::Planner& planner = state.planner != nullptr ? *state.planner : *planner_;
-  return std::min(slots_, planner.most_length());
-}
-
-// Those of a block that must be computed.
-int Speculation::slots_of(const ActiveRequest& request) const {
-  const int most = most_slots(request);
-  return paced(request) && most > 0 ? request.draft().length.next(most) : most;
+  return std::min({slots_, planner.most_length(), request.draft_room(context)});
 }
 
 void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t context) {
@@ -143,7 +133,8 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     state.block.clear();
-    if (state.off || !may_draft(*request, context) || slots_of(*request) == 0) continue;
+    const int slots = slots_of(*request, context);
+    if (slots <= 0) continue;
     if (rests(*request)) {
       state.pace.rested();
       continue;
@@ -152,9 +143,8 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
     draft::BlockRequest block;
     block.context = context_of(*request, state.pending_rows);
     block.tokens = request->tokens();
-    const int room = request->draft_room(context);
-    block.model_slots = std::min(slots_of(*request), room);
-    block.slots = drafter_->looks_up() ? std::min(most_slots(*request), room) : block.model_slots;
+    block.model_slots = paced(*request) ? state.length.next(slots) : slots;
+    block.slots = drafter_->looks_up() ? slots : block.model_slots;
     block.sampler = &request->sampler();
     block.own_variates = !verify::ignores_drafts(request->verify_mode(mode_));
     block.stop_ids = request->stop_ids();

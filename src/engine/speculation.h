@@ -80,15 +80,13 @@ class Speculation {
   Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options, const Info& target);
 
   double cache_bytes(std::span<ActiveRequest* const> decoding) const;
-  bool may_draft(const ActiveRequest& request, int64_t context) const;
   bool paced(const ActiveRequest& request) const {
     return paced_ && request.draft().planner == nullptr;
   }
   bool rests(const ActiveRequest& request) const {
     return paced(request) && !request.draft().pace.drafts();
   }
-  int most_slots(const ActiveRequest& request) const;
-  int slots_of(const ActiveRequest& request) const;
+  int slots_of(const ActiveRequest& request, int64_t context) const;
   draft::ContextRows context_of(ActiveRequest& request, int rows) const;
   void take_in(ActiveRequest& request);
   static size_t most_pending_rows();

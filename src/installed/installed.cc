@@ -90,12 +90,12 @@ std::vector<std::string> installed_drafters() {
 }
 
 Result<std::string> find_drafter(const std::string& given) {
-  if (constexpr std::string_view kLookup = "+ngram"; given.ends_with(kLookup) && !exists(given)) {
+  if (given.ends_with(kLookupSuffix) && !exists(given)) {
     DSPARK_TRY(const std::string found,
-               find_drafter(given.substr(0, given.size() - kLookup.size())));
+               find_drafter(given.substr(0, given.size() - kLookupSuffix.size())));
     if (found == "none" || found == "ngram")
-      return fail("{}: expected a trained drafter before +ngram", given);
-    return found + std::string(kLookup);
+      return fail("{}: expected a trained drafter before {}", given, kLookupSuffix);
+    return found + std::string(kLookupSuffix);
   }
   if (given == "none" || given == "ngram" || exists(given)) return given;
   if (is_name(given) && exists(drafter_file(given).string())) return drafter_file(given).string();
@@ -108,7 +108,7 @@ Result<std::string> find_drafter(const std::string& given) {
 std::string drafter_of(const std::string& given_model) {
   if (exists(given_model) || !is_name(given_model)) return {};
   const std::string file = drafter_file(given_model).string();
-  return exists(file) ? file + "+ngram" : std::string();
+  return exists(file) ? file + std::string(kLookupSuffix) : std::string();
 }
 
 std::string check_model_name(const std::string& given) {

@@ -22,6 +22,9 @@ std::vector<std::string> installed_models();
 // The path of a model as given on the command line.
 Result<std::filesystem::path> find_model(const std::string& given);
 
+// Behind a drafter's name: look-up beside it (draft::kLookup, which this room does not see).
+inline constexpr std::string_view kLookupSuffix = "+ngram";
+
 // Names of installed drafters, sorted; each begins with its target's name.
 std::vector<std::string> installed_drafters();
 // The path of a drafter as given: a file, a directory or an installed name, with "+ngram" behind it

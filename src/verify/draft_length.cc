@@ -1,7 +1,5 @@
 #include "verify/draft_length.h"
 
-#include <algorithm>
-
 namespace dspark::verify {
 namespace {
 

@@ -1,6 +1,8 @@
 // How many slots are worth drafting for a request whose planner seldom verifies all.
 #pragma once
 
+#include <algorithm>
+
 namespace dspark::verify {
 
 // One slot more than was verified of late, so that it is seen when more would pay. It depends on
@@ -8,7 +10,7 @@ namespace dspark::verify {
 class DraftLength {
  public:
   // Of at most `most` >= 1.
-  int next(int most) const { return wanted_ < most ? wanted_ : most; }
+  int next(int most) const { return std::min(wanted_, most); }
   // What a cycle drafted and verified.
   void observe(int drafted, int verified);
 
