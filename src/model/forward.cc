@@ -95,7 +95,7 @@ void Forward::run_thread(int thread) {
   pool_.barrier();
   const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr,
                            spec_.logit_softcap}};
-  products(kOutput, head_turn(), head, b.for_head);
+  products(thread, kOutput, head_turn(), head, b.for_head);
 }
 
 void Forward::run_layer(int thread, int layer_index) {
@@ -104,16 +104,18 @@ void Forward::run_layer(int thread, int layer_index) {
   Buffers& b = *buffers_;
   float* x = b.x.as<float>();
   float* add_to = spec_.sandwich_norms ? nullptr : x;
-  if (spec_.pairs_embedding)
+  const Activations* attention_input = &b.for_pair;
+  if (spec_.pairs_embedding) {
     pair(thread, layer);
-  else
-    normalise(thread, x, rows_, layer.attention_norm, b.for_layer, {});
-  pool_.barrier();
+    pool_.barrier();
+  } else {
+    attention_input = &normalise_for_layer(thread, layer.attention_norm);
+  }
   const Product qkv[] = {{&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
                          {&layer.k, b.k.as<float>(), b.kv_width, &layer.k_bias, nullptr},
                          {&layer.v, b.v.as<float>(), b.kv_width, &layer.v_bias, nullptr}};
-  products(kQkv, layer_index, std::span(qkv).first(kind.values_are_keys ? 2 : 3),
-           spec_.pairs_embedding ? b.for_pair : b.for_layer);
+  products(thread, kQkv, layer_index, std::span(qkv).first(kind.values_are_keys ? 2 : 3),
+           *attention_input);
   pool_.barrier();
   if (plan(layer_index).has_long_segments) {
     rotate_and_store_long(thread, layer_index);
@@ -130,15 +132,13 @@ void Forward::run_layer(int thread, int layer_index) {
     pool_.barrier();
   }
   const Product output[] = {{&layer.o, b.product.as<float>(), b.hidden, &layer.o_bias, add_to}};
-  products(kOutput, layer_index, output, b.kind(layer_index).for_output);
+  products(thread, kOutput, layer_index, output, b.kind(layer_index).for_output);
   pool_.barrier();
   if (spec_.sandwich_norms) add_normed(thread, layer.attention_post_norm, 1);
-  normalise(thread, x, rows_, layer.ffn_norm, b.for_layer, {});
-  pool_.barrier();
-  gate_and_up(layer_index);
+  gate_and_up(thread, layer_index, normalise_for_layer(thread, layer.ffn_norm));
   pool_.barrier();
   const Product down[] = {{&layer.down, b.product.as<float>(), b.hidden, nullptr, add_to}};
-  products(kDown, layer_index, down, b.for_down);
+  products(thread, kDown, layer_index, down, b.for_down);
   pool_.barrier();
   if (spec_.sandwich_norms) add_normed(thread, layer.ffn_post_norm, layer.scale);
   tap(thread, layer_index);
@@ -205,6 +205,26 @@ void Forward::normalise(int thread, const float* x, int rows, const std::vector<
   }
 }
 
+// All rows of x for the layer's next products, behind a barrier. Few rows each thread takes for
+// itself: that costs less than a barrier and cache lines that two threads write.
+const Activations& Forward::normalise_for_layer(int thread, const std::vector<float>& weight) {
+  Buffers& b = *buffers_;
+  const float* x = b.x.as<float>();
+  if (rows_ > kOwnRows || spec_.sandwich_norms) {
+    normalise(thread, x, rows_, weight, b.for_layer, {});
+    pool_.barrier();
+    return b.for_layer;
+  }
+  Buffers::Thread& own = b.threads[static_cast<size_t>(thread)];
+  float* normed = own.normed.as<float>();
+  own.own.reshape(rows_, spec_.hidden);
+  for (int row = 0; row < rows_; ++row) {
+    kernels_.rms_norm(x + row * b.hidden, weight.data(), spec_.norm_eps, spec_.hidden, normed);
+    put(normed, row, 0, spec_.hidden, own.own, row);
+  }
+  return own.own;
+}
+
 // x += the normalised product, then x *= scale, of the same rows as in normalise(): no barrier is
 // needed between the two.
 void Forward::add_normed(int thread, const std::vector<float>& weight, float scale) {
@@ -219,28 +239,35 @@ void Forward::add_normed(int thread, const std::vector<float>& weight, float sca
   }
 }
 
-// The next tiles of a phase for the thread that asks, in multiples of `least`; empty when none is
-// left. Half of an even share of the rest, so that a slower core ends with less; with few rows
-// memory is the limit, which long runs of tiles serve best, and shares are even.
-Range Forward::take_tiles(Phase phase, int layer, int64_t tiles, int64_t least) {
+// Calls body(range) with this thread's tiles of a phase, in multiples of `least`. Of few rows an
+// even share at once: handing out costs more than a slower core's lag. Of more, half of an even
+// share of what is left, time and again, so that a slower core ends with less.
+template <class Body>
+void Forward::share_tiles(int thread, Phase phase, int layer, int64_t tiles, int64_t least,
+                          Body body) {
+  const int threads = pool_.threads();
+  if (rows_ <= kEvenRows) {
+    const Range units = split_range((tiles + least - 1) / least, threads, thread);
+    const Range range{units.begin * least, std::min(units.end * least, tiles)};
+    if (range.begin < range.end) body(range);
+    return;
+  }
   std::atomic<int64_t>& next = next_tile_[static_cast<size_t>(layer * kPhases + phase)];
-  int64_t begin = next.load(std::memory_order_relaxed), end;
-  do {
-    if (begin >= tiles) return {tiles, tiles};
-    const int64_t share = rows_ <= kMemoryBoundRows
-                              ? (tiles + pool_.threads() - 1) / pool_.threads()
-                              : (tiles - begin) / (2 * pool_.threads());
-    end = std::min(begin + std::max(share / least * least, least), tiles);
-  } while (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed));
-  return {begin, end};
+  for (int64_t begin = next.load(std::memory_order_relaxed); begin < tiles;) {
+    const int64_t share = (tiles - begin) / (2 * threads);
+    const int64_t end = std::min(begin + std::max(share / least * least, least), tiles);
+    if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+    body(Range{begin, end});
+    begin = next.load(std::memory_order_relaxed);
+  }
 }
 
 // All matrices of the list over all rows, tiles handed out to the threads.
-void Forward::products(Phase phase, int layer, std::span<const Product> list,
+void Forward::products(int thread, Phase phase, int layer, std::span<const Product> list,
                        const Activations& x) {
   int64_t tiles = 0;
   for (const Product& p : list) tiles += p.matrix->tiles();
-  for (Range range; (range = take_tiles(phase, layer, tiles, 1)).begin < tiles;) {
+  share_tiles(thread, phase, layer, tiles, 1, [&](Range range) {
     int64_t first = 0;
     for (const Product& p : list) {
       const int64_t begin = std::max<int64_t>(range.begin - first, 0);
@@ -257,12 +284,12 @@ void Forward::products(Phase phase, int layer, std::span<const Product> list,
         if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
       }
     }
-  }
+  });
 }
 
 // A thread makes the same columns of gate and up, so it can go on to what the down projection
 // reads.
-void Forward::gate_and_up(int layer_index) {
+void Forward::gate_and_up(int thread, int layer_index, const Activations& x) {
   const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
   Buffers& b = *buffers_;
   const int64_t tiles = layer.gate.tiles();
@@ -270,9 +297,9 @@ void Forward::gate_and_up(int layer_index) {
   float *gate = b.gate.as<float>(), *up = b.up.as<float>();
   const auto multiply =
       spec_.activation == Activation::kGeluTanh ? kernels_.gelu_multiply : kernels_.silu_multiply;
-  for (Range range; (range = take_tiles(kGateUp, layer_index, tiles, kPair)).begin < tiles;) {
-    kernels_.matmul(layer.gate, b.for_layer.view(), range.begin, range.end, gate, b.ffn);
-    kernels_.matmul(layer.up, b.for_layer.view(), range.begin, range.end, up, b.ffn);
+  share_tiles(thread, kGateUp, layer_index, tiles, kPair, [&](Range range) {
+    kernels_.matmul(layer.gate, x.view(), range.begin, range.end, gate, b.ffn);
+    kernels_.matmul(layer.up, x.view(), range.begin, range.end, up, b.ffn);
     const int64_t column = range.begin * kTileRows;
     const int64_t last = std::min<int64_t>(range.end * kTileRows, spec_.ffn);
     for (int r = 0; r < rows_; ++r) {
@@ -280,7 +307,7 @@ void Forward::gate_and_up(int layer_index) {
       multiply(out, up + r * b.ffn + column, last - column, out);
       put(out, r, column, last, b.for_down, r);
     }
-  }
+  });
 }
 
 void Forward::tap(int thread, int layer) {

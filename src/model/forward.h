@@ -121,10 +121,12 @@ class Forward {
   void run_context_thread(int thread, const ContextBatch& batch);
   void normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
                  compute::Activations& out, std::span<const int32_t> pick, float* keep = nullptr);
+  const compute::Activations& normalise_for_layer(int thread, const std::vector<float>& weight);
   void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out,
            int batch_row);
-  Range take_tiles(Phase phase, int layer, int64_t tiles, int64_t least);
-  void products(Phase phase, int layer, std::span<const Product> list,
+  template <class Body>
+  void share_tiles(int thread, Phase phase, int layer, int64_t tiles, int64_t least, Body body);
+  void products(int thread, Phase phase, int layer, std::span<const Product> list,
                 const compute::Activations& x);
   void rotate_and_store(int thread, int layer, const Segment& segment, int first_row, int rows,
                         int kv_head);
@@ -135,7 +137,7 @@ class Forward {
   void put_attended(int layer, int row, int head, int heads);
   void collect(int thread, int layer);
   void add_normed(int thread, const std::vector<float>& weight, float scale);
-  void gate_and_up(int layer);
+  void gate_and_up(int thread, int layer, const compute::Activations& x);
   void tap(int thread, int layer);
   int batch_row_of_logit(int i) const { return batch_->logit_rows[static_cast<size_t>(i)]; }
 

@@ -44,6 +44,7 @@ void Forward::plan_attention(const AttentionKind& kind, AttentionPlan& plan) {
   plan.has_partials = plan.has_long_segments = false;
   const auto segments = static_cast<int>(segments_.size());
   const bool few = segments * kind.kv_heads < 4 * pool_.threads();
+  const bool uneven = few && segments * kind.kv_heads % pool_.threads() != 0;
   int64_t partial = 0;
   for (int s = 0; s < segments; ++s) {
     const Segment& segment = segments_[static_cast<size_t>(s)];
@@ -52,12 +53,14 @@ void Forward::plan_attention(const AttentionKind& kind, AttentionPlan& plan) {
     const int64_t states = int64_t{segment.rows} * spec_.heads * (end - begin);
     const bool split = few && segment.rows <= kSplitRows && end - begin > 2 * kSplitBlocks &&
                        partial + states <= buffers_->max_partials;
-    const bool is_long = split || segment.rows > kAttentionRows;
+    const bool halve = uneven && !split && segment.rows > 2 && end - begin > 1;
+    const int item_rows = halve ? std::min((segment.rows + 1) / 2, kAttentionRows) : kAttentionRows;
+    const bool is_long = split || segment.rows > item_rows;
     plan.has_long_segments |= is_long;
     for (int h = 0; h < kind.kv_heads; ++h) {
       if (!split) {
-        for (int r = 0; r < segment.rows; r += kAttentionRows) {
-          const int row = segment.first_row + r, rows = std::min(kAttentionRows, segment.rows - r);
+        for (int r = 0; r < segment.rows; r += item_rows) {
+          const int row = segment.first_row + r, rows = std::min(item_rows, segment.rows - r);
           plan.items.push_back({s, h, row, rows, first_block(kind, segment, row),
                                 end_block(segment, row + rows - 1), is_long, true, -1});
         }

@@ -72,6 +72,7 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
   threads.resize(static_cast<size_t>(thread_count));
   for (Thread& t : threads) {
     t.normed = floats(1, std::max({hidden, head_dim, padded(spec.attention_input())}));
+    t.own = compute::Activations(std::min(limits.rows, kOwnRows), spec.hidden);
     t.narrow = AlignedBuffer(static_cast<size_t>(head_dim) * sizeof(uint16_t));
     t.total.resize(queries);
     t.part.resize(queries);

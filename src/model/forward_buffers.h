@@ -10,6 +10,8 @@ namespace dspark::model {
 
 inline constexpr int kAttentionRows = 16;   // rows of an attention item
 inline constexpr int kMemoryBoundRows = 4;  // up to these, reading weights takes longest
+inline constexpr int kEvenRows = 16;        // up to these, a thread's tiles are always the same
+inline constexpr int kOwnRows = 6;          // up to these, each thread normalises all for itself
 inline constexpr int kSplitBlocks = 4;      // blocks of an item when long contexts are split
 inline constexpr int kSplitRows = 16;       // a segment with more rows is never split by blocks
 
@@ -48,6 +50,7 @@ struct Forward::Buffers {
   struct Thread {                                      // scratch of one thread
     compute::AlignedBuffer normed;                     // [attention input or head_dim]
     compute::AlignedBuffer narrow;                     // [head_dim] float16
+    compute::Activations own;                          // [kOwnRows, hidden]
     std::vector<compute::AttentionState> total, part;  // [kAttentionRows * group]
     compute::AlignedBuffer total_values, part_values;  // [kAttentionRows * group, head_dim]
     std::vector<const float*> queries;                 // [kAttentionRows * group]

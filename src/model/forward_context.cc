@@ -15,7 +15,7 @@ void Forward::project(int thread, std::span<const float* const> features) {
     put(features[static_cast<size_t>(r)], r, 0, width, b.for_features, r);
   pool_.barrier();
   const Product product[] = {{&model_.features, b.x.as<float>(), b.hidden, nullptr, nullptr}};
-  products(kOutput, features_turn(), product, b.for_features);
+  products(thread, kOutput, features_turn(), product, b.for_features);
 }
 
 // What the attention of a layer reads where embeddings are paired with hidden rows.
@@ -55,7 +55,7 @@ void Forward::run_context_thread(int thread, const ContextBatch& batch) {
     const Product both[] = {{&layer.k, cells(l, 0), b.kv_width, &layer.k_bias, nullptr},
                             {&layer.v, cells(l, 1), b.kv_width, &layer.v_bias, nullptr}};
     const size_t wanted = spec_.attention(l).values_are_keys ? 1 : 2;
-    products(kQkv, l, std::span(both).first(wanted), b.for_layer);
+    products(thread, kQkv, l, std::span(both).first(wanted), b.for_layer);
   }
   pool_.barrier();
   int turn = 0;

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -29,12 +30,12 @@ def free_port():
 class Proxy(ProgramTest):
     def setUp(self):
         self.ports = [free_port(), free_port()]
-        self.front = free_port()
+        self.front, self.secure = free_port(), free_port()
         self.servers = [Server(self.model, port=port) for port in self.ports]
         addresses = {"FRONT": self.front, "SERVER_A": self.ports[0], "SERVER_B": self.ports[1]}
         self.log = open(self.scratch / "haproxy.log", "w")
         self.haproxy = subprocess.Popen(
-            ["haproxy", "-f", ROOT / "packages" / "haproxy.cfg"], stdout=self.log, stderr=self.log,
+            ["haproxy", "-f", self.configuration()], stdout=self.log, stderr=self.log,
             env={**os.environ, **{name: f"127.0.0.1:{port}" for name, port in addresses.items()}})
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
@@ -45,6 +46,20 @@ class Proxy(ProgramTest):
                 pass
             time.sleep(0.05)
         self.fail("the proxy does not answer")
+
+    def configuration(self):
+        """The packaged one, which listens with TLS, too, as docs/scale.md says."""
+        key, self.certificate, both = (self.scratch / name for name in ("key.pem", "certificate.pem", "both.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", key, "-out", self.certificate, "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        both.write_text(self.certificate.read_text() + key.read_text())
+        packaged = (ROOT / "packages" / "haproxy.cfg").read_text()
+        bind = '  bind "${FRONT}"\n'
+        self.assertIn(bind, packaged)
+        configuration = self.scratch / "haproxy.cfg"
+        configuration.write_text(packaged.replace(bind, f'{bind}  bind "127.0.0.1:{self.secure}" ssl crt {both}\n'))
+        return configuration
 
     def tearDown(self):
         self.haproxy.kill()
@@ -113,7 +128,30 @@ class Proxy(ProgramTest):
         self.servers[0].stop(signal.SIGKILL)
         self.assertEqual([self.chat(f"You are number {i}.") for i in range(8)], [200] * 8)
 
+    def test_tls(self):
+        def ask(tokens):
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.secure, timeout=60, context=ssl.create_default_context(cafile=self.certificate))
+            connection.request("POST", "/v1/completions", json.dumps(
+                {"prompt": "hello", "max_tokens": tokens, "temperature": 0, "ignore_eos": True, "stream": True}))
+            return connection, connection.getresponse()
 
-if not shutil.which("haproxy"):
+        connection, reply = ask(8)
+        self.assertEqual(reply.status, 200)
+        self.assertIn("data: [DONE]", reply.read().decode())
+        connection.close()
+        connection, reply = ask(100_000)
+        self.assertTrue(reply.readline().startswith(b"data: "))
+        reply.close()
+        connection.close()  # whoever hangs up is noticed through the proxy
+        for _ in range(400):
+            cancelled = sum(server.metric("dspark_requests_cancelled_total") for server in self.servers)
+            if cancelled == 1:
+                return
+            time.sleep(0.05)
+        self.fail("the request goes on")
+
+
+if not shutil.which("haproxy") or not shutil.which("openssl"):
     sys.exit(SKIP)
 main()
