@@ -14,9 +14,29 @@ fs::path cache_directory(const char* what) {
   return cache.empty() ? cache : cache / what;
 }
 fs::path models_directory() { return cache_directory("models"); }
-fs::path drafter_file(const std::string& name) {
-  const fs::path folder = cache_directory("drafters");
-  return folder.empty() ? folder : folder / (name + ".gguf");
+
+// A file of the package that the running program came in; empty where there is none.
+fs::path packaged(const char* path) {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  const fs::path file = program.parent_path().parent_path() / path;
+  return !error && fs::exists(file, error) ? file : fs::path();
+}
+
+// The user's own first, then those of the package.
+std::vector<fs::path> drafter_directories() {
+  std::vector<fs::path> found;
+  for (fs::path directory : {cache_directory("drafters"), packaged("share/dspark/drafters")})
+    if (!directory.empty()) found.push_back(std::move(directory));
+  return found;
+}
+// Empty where none bears the name.
+std::string drafter_file(const std::string& name) {
+  std::error_code error;
+  for (const fs::path& directory : drafter_directories())
+    if (const fs::path file = directory / (name + ".gguf"); fs::exists(file, error))
+      return file.string();
+  return {};
 }
 
 // The one GGUF file of an installed model.
@@ -72,20 +92,21 @@ Result<fs::path> find_model(const std::string& given) {
   if (exists((models / given).string()))
     return fail("{}: expected exactly one .gguf file; `./setup run` installs the model again",
                 (models / given).string());
+  const fs::path fetch = packaged("libexec/dspark/fetch_model.py");
   return fail(
-      "the model {} is not installed ({} is missing); `./setup run` fetches it, or name a "
+      "the model {} is not installed ({} is missing); `{}` fetches it, or name a "
       "GGUF file or a Hugging Face directory",
-      given, (models / given).string());
+      given, (models / given).string(), fetch.empty() ? "./setup run" : fetch.string());
 }
 
 std::vector<std::string> installed_drafters() {
   std::vector<std::string> names;
   std::error_code error;
-  const fs::path directory = cache_directory("drafters");
-  if (directory.empty()) return names;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error))
-    if (it->path().extension() == ".gguf") names.push_back(it->path().stem().string());
+  for (const fs::path& directory : drafter_directories())
+    for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error))
+      if (it->path().extension() == ".gguf") names.push_back(it->path().stem().string());
   std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 
@@ -98,7 +119,8 @@ Result<std::string> find_drafter(const std::string& given) {
     return found + std::string(kLookupSuffix);
   }
   if (given == "none" || given == "ngram" || exists(given)) return given;
-  if (is_name(given) && exists(drafter_file(given).string())) return drafter_file(given).string();
+  if (is_name(given))
+    if (std::string file = drafter_file(given); !file.empty()) return file;
   std::vector<std::string> names = installed_drafters();
   names.insert(names.end(), {"ngram", "none"});
   return fail("no file, directory or installed drafter is called '{}'; the nearest name is {}",
@@ -107,8 +129,8 @@ Result<std::string> find_drafter(const std::string& given) {
 
 std::string drafter_of(const std::string& given_model) {
   if (exists(given_model) || !is_name(given_model)) return {};
-  const std::string file = drafter_file(given_model).string();
-  return exists(file) ? file + std::string(kLookupSuffix) : std::string();
+  const std::string file = drafter_file(given_model);
+  return file.empty() ? file : file + std::string(kLookupSuffix);
 }
 
 std::string check_model_name(const std::string& given) {

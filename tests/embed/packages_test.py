@@ -33,6 +33,14 @@ class PackagesTest(HostTest):
             call("dpkg-deb", "--extract", path, root)
         prompt = ("run", self.model, "--prompt", PROMPTS[0], "--max-tokens", "20")
         self.assertEqual(call(root / "usr/bin/dspark", *prompt), self.expect(0, *prompt).stdout)
+        # The way to a model that is missing is named, and the drafter that comes with it found.
+        nothing = self.scratch / "nothing"
+        missing = subprocess.run([root / "usr/bin/dspark", "run", "--prompt", "x"], capture_output=True, text=True,
+                                 env={**os.environ, "XDG_CACHE_HOME": str(nothing)})
+        self.assertIn(f"`{root}/usr/libexec/dspark/fetch_model.py` fetches it", missing.stderr)
+        misspelt = subprocess.run([root / "usr/bin/dspark", "run", self.model, "--drafter", "smollm2-135n", "--prompt", "x"],
+                                  capture_output=True, text=True, env={**os.environ, "XDG_CACHE_HOME": str(nothing)})
+        self.assertIn("the nearest name is smollm2-135m", misspelt.stderr)
         unit = (root / "usr/lib/systemd/system/dspark.service").read_text()
         self.assertIn("ExecStart=/usr/bin/dspark serve", unit)
         if shutil.which("systemd-analyze"):
