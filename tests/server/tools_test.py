@@ -11,15 +11,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "tests" / "apps"))
 from program import main  # noqa: E402
 from served import CHAT, ServerTest  # noqa: E402
+from tool_templates import BARE, LISTED, TAGGED, TURN  # noqa: E402
 
 PATH = "/v1/chat/completions"
-TURN = ("{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
-        "{% for call in message.tool_calls or [] %}CALL{% endfor %}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
-LISTED = "{% if tools %}{% for tool in tools %}{{ tool.function.name }};{% endfor %}\n{% endif %}"
-TAGGED = LISTED + TURN.replace(
-    "CALL", '<tool_call>\n{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}\n</tool_call>')
-BARE = LISTED + TURN.replace("CALL", '{"name": "{{ call.function.name }}", "parameters": {{ call.function.arguments | tojson }}}')
 
 
 def tool(name, parameters):
