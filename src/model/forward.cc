@@ -90,8 +90,8 @@ void Forward::run_thread(int thread) {
   const int wanted = static_cast<int>(batch_->logit_rows.size());
   if (wanted == 0) return;
   if (spec_.sandwich_norms) pool_.barrier();  // until here each row was one thread's
-  normalise(thread, b.x.as<float>(), wanted, model_.output_norm, b.for_head, batch_->logit_rows,
-            batch_->normed);
+  normalise(thread, share_rows(thread, wanted), b.x.as<float>(), model_.output_norm, b.for_head,
+            batch_->logit_rows, batch_->normed);
   pool_.barrier();
   const Product head[] = {{&model_.output_head(), b.logits.as<float>(), b.vocab, nullptr, nullptr,
                            spec_.logit_softcap}};
@@ -147,7 +147,7 @@ void Forward::run_layer(int thread, int layer_index) {
 // Cosines and sines of the rows' positions.
 void Forward::set_angles(int thread) {
   Buffers& b = *buffers_;
-  const Range range = split_range(rows_, pool_.threads(), thread);
+  const Range range = share_rows(thread, rows_);
   for (size_t k = 0; k < b.kinds.size(); ++k) {
     const Rotation& rotation = model_.rotations[k];
     const auto pairs = static_cast<int>(rotation.inv_freq.size());
@@ -168,7 +168,7 @@ void Forward::set_angles(int thread) {
 
 void Forward::embed(int thread) {
   Buffers& b = *buffers_;
-  const Range range = split_range(rows_, pool_.threads(), thread);
+  const Range range = share_rows(thread, rows_);
   for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
     float* out = b.row(spec_.pairs_embedding ? b.embedded : b.x, r, b.hidden);
     compute::unpack_row(model_.embedding, batch_->tokens[static_cast<size_t>(r)], out);
@@ -191,11 +191,11 @@ void Forward::put(const float* x, int row, int64_t begin, int64_t end, Activatio
   if (!fine) row_ok_[static_cast<size_t>(batch_row)].store(0, std::memory_order_relaxed);
 }
 
-// pick: which rows of x; empty for all. keep: [rows, hidden], a copy of the result; may be null.
-void Forward::normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
+// range: of the rows, or of those picked. pick: which rows of x; empty for all. keep: [rows,
+// hidden], a copy of the result; may be null.
+void Forward::normalise(int thread, Range range, const float* x, const std::vector<float>& weight,
                         Activations& out, std::span<const int32_t> pick, float* keep) {
   Buffers& b = *buffers_;
-  const Range range = split_range(rows, pool_.threads(), thread);
   float* normed = b.threads[static_cast<size_t>(thread)].normed.as<float>();
   for (int i = static_cast<int>(range.begin); i < range.end; ++i) {
     const int row = pick.empty() ? i : pick[static_cast<size_t>(i)];
@@ -211,25 +211,21 @@ const Activations& Forward::normalise_for_layer(int thread, const std::vector<fl
   Buffers& b = *buffers_;
   const float* x = b.x.as<float>();
   if (rows_ > kOwnRows || spec_.sandwich_norms) {
-    normalise(thread, x, rows_, weight, b.for_layer, {});
+    normalise(thread, share_rows(thread, rows_), x, weight, b.for_layer, {});
     pool_.barrier();
     return b.for_layer;
   }
-  Buffers::Thread& own = b.threads[static_cast<size_t>(thread)];
-  float* normed = own.normed.as<float>();
-  own.own.reshape(rows_, spec_.hidden);
-  for (int row = 0; row < rows_; ++row) {
-    kernels_.rms_norm(x + row * b.hidden, weight.data(), spec_.norm_eps, spec_.hidden, normed);
-    put(normed, row, 0, spec_.hidden, own.own, row);
-  }
-  return own.own;
+  Activations& own = b.threads[static_cast<size_t>(thread)].own;
+  own.reshape(rows_, spec_.hidden);
+  normalise(thread, {0, rows_}, x, weight, own, {});
+  return own;
 }
 
 // x += the normalised product, then x *= scale, of the same rows as in normalise(): no barrier is
 // needed between the two.
 void Forward::add_normed(int thread, const std::vector<float>& weight, float scale) {
   Buffers& b = *buffers_;
-  const Range range = split_range(rows_, pool_.threads(), thread);
+  const Range range = share_rows(thread, rows_);
   for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
     float *product = b.row(b.product, r, b.hidden), *x = b.row(b.x, r, b.hidden);
     kernels_.rms_norm(product, weight.data(), spec_.norm_eps, spec_.hidden, product);
@@ -315,7 +311,7 @@ void Forward::tap(int thread, int layer) {
   const auto found = std::find(taps.begin(), taps.end(), layer);
   if (found == taps.end()) return;
   Buffers& b = *buffers_;
-  const Range range = split_range(rows_, pool_.threads(), thread);
+  const Range range = share_rows(thread, rows_);
   for (int r = static_cast<int>(range.begin); r < range.end; ++r)
     std::copy_n(b.row(b.x, r, b.hidden), spec_.hidden,
                 batch_->taps + (r * static_cast<int64_t>(taps.size()) + (found - taps.begin())) *

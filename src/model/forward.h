@@ -119,7 +119,10 @@ class Forward {
   void project(int thread, std::span<const float* const> features);
   void pair(int thread, const Layer& layer);
   void run_context_thread(int thread, const ContextBatch& batch);
-  void normalise(int thread, const float* x, int rows, const std::vector<float>& weight,
+  Range share_rows(int thread, int rows) const {
+    return split_range(rows, pool_.threads(), thread);
+  }
+  void normalise(int thread, Range range, const float* x, const std::vector<float>& weight,
                  compute::Activations& out, std::span<const int32_t> pick, float* keep = nullptr);
   const compute::Activations& normalise_for_layer(int thread, const std::vector<float>& weight);
   void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out,

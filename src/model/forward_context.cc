@@ -10,7 +10,7 @@ namespace dspark::model {
 void Forward::project(int thread, std::span<const float* const> features) {
   Buffers& b = *buffers_;
   const int64_t width = model_.features.columns;
-  const Range range = split_range(rows_, pool_.threads(), thread);
+  const Range range = share_rows(thread, rows_);
   for (int r = static_cast<int>(range.begin); r < range.end; ++r)
     put(features[static_cast<size_t>(r)], r, 0, width, b.for_features, r);
   pool_.barrier();
@@ -21,7 +21,7 @@ void Forward::project(int thread, std::span<const float* const> features) {
 // What the attention of a layer reads where embeddings are paired with hidden rows.
 void Forward::pair(int thread, const Layer& layer) {
   Buffers& b = *buffers_;
-  const Range range = split_range(rows_, pool_.threads(), thread);
+  const Range range = share_rows(thread, rows_);
   const int64_t h = spec_.hidden;
   float* pair = b.threads[static_cast<size_t>(thread)].normed.as<float>();
   for (int r = static_cast<int>(range.begin); r < range.end; ++r) {
@@ -45,7 +45,8 @@ void Forward::run_context_thread(int thread, const ContextBatch& batch) {
   set_angles(thread);
   project(thread, batch.features);
   pool_.barrier();
-  normalise(thread, b.x.as<float>(), rows_, model_.context_norm, b.for_layer, {});
+  normalise(thread, share_rows(thread, rows_), b.x.as<float>(), model_.context_norm, b.for_layer,
+            {});
   pool_.barrier();
   const auto cells = [&](int layer, int which) {
     return b.context.as<float>() + (2 * layer + which) * int64_t{rows_} * b.kv_width;
