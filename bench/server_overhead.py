@@ -5,7 +5,8 @@
                            [--peer "PREFIX" --peer-model FILE] [--out FILE.json] [--busy]
 
 A round runs the same prompts (a number in front makes each begin differently) through `dspark run`, `dspark
-serve` and, with --peer-model, llama-server, each freshly started, and turns their order around every time. So
+serve` (twice: as streams, and answers whole, which is what `run` gives and asks little of a client on the same
+CPUs) and, with --peer-model, llama-server's streams, each freshly started, and turns their order around. So
 many requests are under way at any time, the next beginning where one ends, until each stream has had
 --requests of them; answers are greedy and of --tokens tokens. A row has tokens a second from the first request
 to the last token, of servers also the time to the first text and the gaps between texts (a drafted step brings
@@ -32,7 +33,7 @@ import urllib.request
 
 from peer import ROOT, cpu_model, quiet_pass, run, watched
 
-RUN, SERVE, PEER = "dspark run", "dspark serve", "llama-server"
+RUN, WHOLE, SERVE, PEER = "dspark run", "serve, whole", "serve, streams", "llama-server"
 PROMPTS = ROOT / "bench/prompts/chat.jsonl"
 STILL_S = 120  # a stream that brings nothing for so long is a fault
 
@@ -62,9 +63,10 @@ def pass_of_run(args):
 class Stream:
     """One request: sent at once, read as it comes, looked at when it has ended."""
 
-    def __init__(self, args, text):
+    def __init__(self, args, text, streams):
+        self.streams = streams
         body = json.dumps({"messages": [{"role": "user", "content": text}], "max_tokens": args.tokens, "temperature": 0,
-                           "ignore_eos": True, "stream": True}).encode()
+                           "ignore_eos": True, "stream": streams}).encode()
         self.socket = socket.create_connection(("127.0.0.1", args.port))
         self.start, self.parts = time.perf_counter(), []
         self.socket.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -77,7 +79,12 @@ class Stream:
         return bool(part)
 
     def texts(self):
-        """[(when it came, text)] of the events that brought some."""
+        """[(when it came, text)] of the events that brought some, or of the answer."""
+        if not self.streams:
+            head, _, body = b"".join(part for _, part in self.parts).partition(b"\r\n\r\n")
+            if b" 200 " not in head.split(b"\r\n")[0]:
+                sys.exit(f"a request failed: {head!r} {body!r}")
+            return [(self.parts[-1][0], json.loads(body)["choices"][0]["message"]["content"])]
         found, rest = [], b""
         for when, part in self.parts:
             *lines, rest = (rest + part).split(b"\n")
@@ -94,12 +101,12 @@ class Stream:
         return found
 
 
-def ask_all(args):
+def ask_all(args, as_streams):
     """All requests, args.streams of them under way."""
     waiting, streams = list(reversed(args.texts)), []
     with selectors.DefaultSelector() as selector:
         def begin():
-            streams.append(Stream(args, waiting.pop()))
+            streams.append(Stream(args, waiting.pop(), as_streams))
             selector.register(streams[-1].socket, selectors.EVENT_READ, streams[-1])
         while waiting and len(streams) < args.streams:
             begin()
@@ -116,7 +123,7 @@ def ask_all(args):
     return streams
 
 
-def pass_of_server(args, command):
+def pass_of_server(args, command, as_streams=True):
     """The row of a server that is started for it and stopped behind it."""
     server = subprocess.Popen(command + ["--port", str(args.port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
@@ -132,7 +139,7 @@ def pass_of_server(args, command):
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         busy = time.process_time()
-        streams = ask_all(args)
+        streams = ask_all(args, as_streams)
         busy = time.process_time() - busy
     finally:
         server.send_signal(signal.SIGTERM)
@@ -142,15 +149,16 @@ def pass_of_server(args, command):
     gaps = [b - a for found in events for (a, _), (b, _) in zip(found, found[1:])]
     wall = max(found[-1][0] for found in events) - min(stream.start for stream in streams)
     row = {"tokens": args.tokens * len(streams), "wall_s": wall, "client_cpu_s": busy}
-    for name, values in (("first_text_ms", firsts), ("gap_ms", gaps)):
+    for name, values in () if not as_streams else (("first_text_ms", firsts), ("gap_ms", gaps)):
         values = sorted(values) or [0.0]
         for percent in (50, 99):
             row[f"{name}_p{percent}"] = 1e3 * values[min(len(values) - 1, len(values) * percent // 100)]
     return {**row, "texts": ["".join(text for _, text in found) for found in events]}
 
 
-def pass_of_serve(args):
-    return pass_of_server(args, [args.dspark, "serve", *ours(args), "--slots", str(args.streams), "--no-request-log"])
+def pass_of_serve(args, as_streams=True):
+    command = [args.dspark, "serve", *ours(args), "--slots", str(args.streams), "--no-request-log"]
+    return pass_of_server(args, command, as_streams)
 
 
 def pass_of_peer(args):
@@ -160,7 +168,7 @@ def pass_of_peer(args):
         "-c", str(context), "--host", "127.0.0.1"])
 
 
-PASSES = {RUN: pass_of_run, SERVE: pass_of_serve, PEER: pass_of_peer}
+PASSES = {RUN: pass_of_run, WHOLE: lambda args: pass_of_serve(args, as_streams=False), SERVE: pass_of_serve, PEER: pass_of_peer}
 
 
 def measure(args, which, streams, round_index):
@@ -185,9 +193,10 @@ def summary(rows, concurrencies, engines):
                 by_round = [a["tok_per_s"] / b["tok_per_s"] for a, b in zip(of[engine], of[RUN])]
                 ratios.append({"engine": engine, "concurrency": streams, "over": RUN, "ratios": by_round,
                                "median_ratio": statistics.median(by_round)})
-                line += (f"  {ratios[-1]['median_ratio']:.3f} of run ({', '.join(f'{r:.3f}' for r in by_round)}),"
-                         f" first text {median('first_text_ms_p50'):.0f} ms (p99 {median('first_text_ms_p99'):.0f}),"
-                         f" gap {median('gap_ms_p50'):.1f} ms (p99 {median('gap_ms_p99'):.1f})")
+                line += f"  {ratios[-1]['median_ratio']:.3f} of run ({', '.join(f'{r:.3f}' for r in by_round)})"
+                if engine != WHOLE:
+                    line += (f", first text {median('first_text_ms_p50'):.0f} ms (p99 {median('first_text_ms_p99'):.0f}),"
+                             f" gap {median('gap_ms_p50'):.1f} ms (p99 {median('gap_ms_p99'):.1f})")
             print(line)
     return ratios
 
@@ -210,7 +219,7 @@ def main():
     parser.add_argument("--out", help="rows as JSON")
     args = parser.parse_args()
     concurrencies = [int(c) for c in args.concurrency.split(",")]
-    engines = [RUN, SERVE] + ([PEER] if args.peer_model else [])
+    engines = [RUN, WHOLE, SERVE] + ([PEER] if args.peer_model else [])
 
     rows, differing = [], 0
     for i in range(args.rounds):
@@ -220,7 +229,7 @@ def main():
                 row = measure(args, which, streams, i)
                 texts[which] = row.pop("texts")
                 rows.append(row)
-            differing += sum(a != b for a, b in zip(texts[RUN], texts[SERVE]))
+            differing += sum(a != b for of in (WHOLE, SERVE) for a, b in zip(texts[RUN], texts[of]))
         print(f"round {i + 1} of {args.rounds}", file=sys.stderr)
     commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]).strip()
     print(f"{cpu_model()}, {args.threads} threads, commit {commit}, {args.rounds} rounds (medians), {args.tokens} tokens an answer")

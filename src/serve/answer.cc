@@ -1,6 +1,7 @@
 // From a job to its reply, whole or as a stream.
 #include <chrono>
 #include <ctime>
+#include <utility>
 
 #include "serve/reply_form.h"
 #include "serve/routes.h"
@@ -21,8 +22,11 @@ ApiError error_of(const engine::Completion& done) {
           .type = refused ? "invalid_request_error" : "server_error"};
 }
 
-asio::awaitable<void> send(Connection& connection, const StreamEvents& events) {
-  for (const StreamEvent& event : events) co_await connection.event(event.name, event.data);
+void append(std::string& text, const StreamEvents& events) {
+  for (const StreamEvent& event : events) {
+    if (!event.name.empty()) text += "event: " + event.name + "\n";
+    text += "data: " + event.data + "\n\n";
+  }
 }
 
 }  // namespace
@@ -74,7 +78,7 @@ asio::awaitable<void> Routes::generate(Connection& connection, std::variant<Job,
   const auto form = make_form(
       job, {next_id(), served_->facts.name, std::time(nullptr), served_->facts.tokenizer});
   const auto generation =
-      std::make_shared<Generation>(asio::any_io_executor(io_.get_executor()), served_->worker);
+      std::make_shared<Generation>(io_.get_executor(), served_->worker, served_->outbox);
   ++metrics_.generations;
   ++calls_of_key_[record.key];
   const auto start = Clock::now();
@@ -129,7 +133,9 @@ asio::awaitable<void> Routes::answer_stream(Connection& connection, Generation& 
   const auto start = Clock::now();
   auto last = start;
   bool open = false;
+  std::string text;  // what was not written yet: all that is known goes out at once
   for (size_t left = job.choices; left > 0;) {
+    if (!generation.has_news()) co_await connection.events(std::exchange(text, {}));
     auto event = co_await generation.next();
     if (!event || connection.lost()) {
       generation.cancel();
@@ -139,22 +145,20 @@ asio::awaitable<void> Routes::answer_stream(Connection& connection, Generation& 
     const auto choice = static_cast<size_t>(event->choice);
     if (event->completion && event->completion->finish == engine::Finish::kError) {
       const ApiError error = error_of(*event->completion);
+      connection.unwatch();
       if (!open) {
-        connection.unwatch();
         co_await connection.reply(error, std::move(headers));
         co_return;
       }
-      const StreamEvents events = form.fault(error);
-      co_await send(connection, events);
-      connection.unwatch();
+      append(text, form.fault(error));
+      co_await connection.events(std::move(text));
       co_await connection.close_events();
       co_return;
     }
     if (!open) {
       open = true;
       co_await connection.open_events(headers);
-      const StreamEvents events = form.open();
-      co_await send(connection, events);
+      append(text, form.open());
     }
     if (event->delta) {
       const engine::Delta& delta = *event->delta;
@@ -165,18 +169,16 @@ asio::awaitable<void> Routes::answer_stream(Connection& connection, Generation& 
         metrics_.between_tokens.add(seconds / static_cast<double>(delta.ids.size()));
       last = Clock::now();
       connection.record().tokens += static_cast<int64_t>(delta.ids.size());
-      const StreamEvents events = form.delta(event->choice, delta);
-      co_await send(connection, events);
+      append(text, form.delta(event->choice, delta));
     }
     if (event->completion) {
       --left;
       done[choice] = std::move(*event->completion);
-      const StreamEvents events = form.finished(event->choice, done[choice]);
-      co_await send(connection, events);
+      append(text, form.finished(event->choice, done[choice]));
     }
   }
-  const StreamEvents events = form.close(done);
-  co_await send(connection, events);
+  append(text, form.close(done));
+  co_await connection.events(std::move(text));
   connection.unwatch();
   co_await connection.close_events();
 }

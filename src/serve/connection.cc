@@ -80,22 +80,17 @@ asio::awaitable<void> Connection::open_events(Headers headers) {
   if (error) lost_ = true;
 }
 
-asio::awaitable<void> Connection::write_chunk(std::string_view text) {
-  if (lost_) co_return;
+asio::awaitable<void> Connection::events(std::string text) {
+  if (lost_ || text.empty()) co_return;
   error_code error;
   stream_.expires_after(write_time_);
-  const asio::const_buffer data(text.data(), text.size());
+  const asio::const_buffer data = asio::buffer(text);
   if (chunked_)
     co_await asio::async_write(stream_, http::make_chunk(data),
                                asio::redirect_error(asio::use_awaitable, error));
   else
     co_await asio::async_write(stream_, data, asio::redirect_error(asio::use_awaitable, error));
   if (error) lost_ = true;
-}
-
-asio::awaitable<void> Connection::event(const std::string& name, const std::string& data) {
-  const std::string text = (name.empty() ? "" : "event: " + name + "\n") + "data: " + data + "\n\n";
-  co_await write_chunk(text);
 }
 
 asio::awaitable<void> Connection::close_events() {

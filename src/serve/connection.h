@@ -37,9 +37,9 @@ class Connection {
   asio::awaitable<void> reply(int status, const Json& json, Headers headers = {});
   asio::awaitable<void> reply(const ApiError& error, Headers headers = {});
 
-  // A stream of server-sent events: the header, events, the end.
+  // A stream of server-sent events: the header, events (as text, several at a time), the end.
   asio::awaitable<void> open_events(Headers headers);
-  asio::awaitable<void> event(const std::string& name, const std::string& data);
+  asio::awaitable<void> events(std::string text);
   asio::awaitable<void> close_events();
 
   // Calls `gone` when the client closes the connection, until unwatch().
@@ -57,7 +57,6 @@ class Connection {
  private:
   template <class Response>
   void set_headers(Response& response, const char* type, const Headers& headers) const;
-  asio::awaitable<void> write_chunk(std::string_view text);
 
   beast::tcp_stream stream_;
   std::chrono::seconds write_time_;

@@ -1,6 +1,5 @@
 #include "serve/generation.h"
 
-#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -8,25 +7,23 @@ namespace dspark::serve {
 
 namespace asio = boost::asio;
 
-Generation::Generation(asio::any_io_executor executor, Worker& worker)
-    : executor_(executor), worker_(worker), wake_(executor) {}
+Generation::Generation(asio::any_io_executor executor, Worker& worker, Outbox& outbox)
+    : worker_(worker), outbox_(outbox), wake_(std::move(executor)) {}
 
 void Generation::start(std::vector<engine::Request> requests) {
   open_ = requests.size();
   for (size_t i = 0; i < requests.size(); ++i) {
-    const int choice = static_cast<int>(i);
-    const auto self = shared_from_this();
-    const auto post_event = [self](Event event) {
-      asio::post(self->executor_,
-                 [self, event = std::move(event)]() mutable { self->post(std::move(event)); });
+    const auto tell = [self = shared_from_this()](Event event) {
+      self->outbox_.add([self, event = std::move(event)] { self->post(event); });
     };
-    tickets_.push_back(worker_.submit(std::move(requests[i]),
-                                      {[post_event, choice](const engine::Delta& delta) {
-                                         post_event({choice, delta, {}});
-                                       },
-                                       [post_event, choice](const engine::Completion& done) {
-                                         post_event({choice, {}, done});
-                                       }}));
+    const int choice = static_cast<int>(i);
+    tickets_.push_back(
+        worker_.submit(std::move(requests[i]), {[tell, choice](const engine::Delta& delta) {
+                                                  tell({choice, delta, {}});
+                                                },
+                                                [tell, choice](const engine::Completion& done) {
+                                                  tell({choice, {}, done});
+                                                }}));
   }
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "serve/api_request.h"
+#include "serve/outbox.h"
 #include "worker/worker.h"
 
 namespace dspark::serve {
@@ -26,17 +27,18 @@ class Generation : public std::enable_shared_from_this<Generation> {
     std::optional<engine::Completion> completion;
   };
 
-  Generation(boost::asio::any_io_executor executor, Worker& worker);
+  Generation(boost::asio::any_io_executor executor, Worker& worker, Outbox& outbox);
   void start(std::vector<engine::Request> requests);
   // The next thing that happened; nothing once it was cancelled or all choices are complete.
   boost::asio::awaitable<std::optional<Event>> next();
+  bool has_news() const { return !events_.empty(); }  // next() gives an event at once
   void cancel();
 
  private:
   void post(Event event);
 
-  boost::asio::any_io_executor executor_;
   Worker& worker_;
+  Outbox& outbox_;
   boost::asio::steady_timer wake_;
   std::deque<Event> events_;
   std::vector<Worker::Ticket> tickets_;

@@ -67,8 +67,10 @@ Json confidence_json(const WorkerState::Confidence& c) {
 
 }  // namespace
 
-Served::Served(std::unique_ptr<engine::Engine> engine, const std::string& name)
-    : worker(std::move(engine)),
+Served::Served(std::unique_ptr<engine::Engine> engine, const std::string& name,
+               asio::any_io_executor server)
+    : outbox(std::move(server)),
+      worker(std::move(engine), [this] { outbox.send(); }),
       encoder(worker.engine().tokenizer(), name),
       facts{name,
             &worker.engine().tokenizer(),

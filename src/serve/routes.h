@@ -9,6 +9,7 @@
 #include "serve/connection.h"
 #include "serve/generation.h"
 #include "serve/metrics.h"
+#include "serve/outbox.h"
 #include "serve/page_files.h"
 #include "serve/reply_form.h"
 #include "serve/server.h"
@@ -17,7 +18,9 @@ namespace dspark::serve {
 
 // A loaded model.
 struct Served {
-  explicit Served(std::unique_ptr<engine::Engine> engine, const std::string& name);
+  Served(std::unique_ptr<engine::Engine> engine, const std::string& name,
+         asio::any_io_executor server);
+  Outbox outbox;  // of the worker's thread
   Worker worker;
   tokenizer::PromptEncoder encoder;
   ModelFacts facts;

@@ -161,7 +161,7 @@ Status run_server(const ServerOptions& options,
     auto engine = load();
     if (engine.ok()) {
       auto served = std::make_shared<std::unique_ptr<Served>>(
-          std::make_unique<Served>(engine.take(), options.model_name));
+          std::make_unique<Served>(engine.take(), options.model_name, server.io().get_executor()));
       asio::post(server.io(), [&server, served] { server.routes().loaded(std::move(*served)); });
     } else {
       loaded = fail("{}", engine.message());

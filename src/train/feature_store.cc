@@ -112,8 +112,8 @@ struct FeatureStore::Impl {
 Status FeatureStore::Impl::open_file(int64_t rows) {
   fd = ::open(options.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return fail("{}: cannot open: {}", options.file.string(), std::strerror(errno));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
-    return fail("{}: another run is using these features", options.file.string());
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && ::flock(fd, LOCK_SH | LOCK_NB) != 0)
+    return fail("{}: another run is making these features", options.file.string());
   nlohmann::ordered_json header = {{"dspark_features", kVersion}, {"key", options.key},
                                    {"taps", options.taps},        {"hidden", engine.info().hidden},
                                    {"bits", options.bits},        {"rows", rows}};
@@ -128,7 +128,9 @@ Status FeatureStore::Impl::open_file(int64_t rows) {
   if (stored != line)
     return fail("{}: features of another run: its first line is not {}", options.file.string(),
                 header.dump());
-  return index(rows);
+  DSPARK_RETURN_IF_ERROR(index(rows));
+  if (cached == rows) ::flock(fd, LOCK_SH);  // nothing is to be written: other runs may read too
+  return {};
 }
 
 Status FeatureStore::Impl::index(int64_t rows) {

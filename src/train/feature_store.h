@@ -21,6 +21,7 @@ struct FeatureOptions {
 
 // A cache file: a header line of JSON, then a record a conversation, each with its checksum.
 // Records are appended as conversations come by; a torn last one is dropped at the next start.
+// One run makes them; once all are there, several may use the file at the same time.
 class FeatureStore {
  public:
   static Result<FeatureStore> open(FeatureOptions options, engine::Engine& engine, int64_t rows);

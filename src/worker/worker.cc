@@ -4,8 +4,8 @@
 
 namespace dspark::worker {
 
-Worker::Worker(std::unique_ptr<engine::Engine> engine)
-    : engine_(std::move(engine)), thread_([this] { run(); }) {}
+Worker::Worker(std::unique_ptr<engine::Engine> engine, std::function<void()> after_step)
+    : engine_(std::move(engine)), after_step_(std::move(after_step)), thread_([this] { run(); }) {}
 
 Worker::~Worker() {
   {
@@ -125,9 +125,11 @@ void Worker::work() {
       else if (const auto at = running_.find(command.ticket); at != running_.end())
         engine_->cancel(at->second.id);
     }
+    after_step_();
     if (!engine_->idle()) {
       engine_->step();
       count(engine_->last_step());
+      after_step_();
     }
     publish();
   }
@@ -152,6 +154,7 @@ void Worker::end_all() {
     for (; !taken_.empty(); taken_.pop_front())
       if (const auto& listener = taken_.front().listener; listener != nullptr)
         refuse(*listener, finish);
+    after_step_();
     std::unique_lock lock(mutex_);
     published_ = counted_;
     wake_.wait(lock, [this] { return stops_ || !commands_.empty(); });

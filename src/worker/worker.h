@@ -49,7 +49,10 @@ class Worker {
     std::function<void(const engine::Completion&)> on_finished;
   };
 
-  explicit Worker(std::unique_ptr<engine::Engine> engine);
+  // after_step is called on the engine's thread behind whatever may have called listeners: once for
+  // all that a step brought.
+  explicit Worker(
+      std::unique_ptr<engine::Engine> engine, std::function<void()> after_step = [] {});
   ~Worker();  // not on its own thread; cancels what still runs
 
   const engine::Engine& engine() const { return *engine_; }
@@ -81,6 +84,7 @@ class Worker {
   void publish();
 
   std::unique_ptr<engine::Engine> engine_;
+  std::function<void()> after_step_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Command> commands_;  // guarded by mutex_, as are the next three

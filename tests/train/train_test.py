@@ -1,6 +1,7 @@
 """dspark train on a tiny model: runs that are killed end as those that aren't, bad recipes and damaged files
 are refused, and what comes out is a drafter that runs. Called with dspark, the repository's root and dspark-learn."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -93,6 +94,21 @@ class Train(ProgramTest):
         self.assertEqual([r["step"] for r in trained], [2, 4, 6, 8, 10, 12])
         self.assertLess(trained[-1]["ce_loss"], trained[0]["ce_loss"])
         self.assertTrue(any(r["split"] == "held_back" for r in rows))
+
+    def test_runs_share_features_that_are_complete(self):
+        features = self.scratch / "features.bin"
+        with open(features, "wb") as other:  # of a run that is making them
+            fcntl.flock(other, fcntl.LOCK_EX)
+            refused = self.train("early", "--features", features, code=1)
+            self.assertIn("features.bin: another run is making these features", refused.stderr)
+        self.train("first", "--features", features)
+        made = features.stat()
+        with open(features, "rb") as other:  # of a run that reads them
+            fcntl.flock(other, fcntl.LOCK_SH)
+            self.train("second", "--features", features)
+        self.assertEqual((features.stat().st_size, features.stat().st_mtime_ns), (made.st_size, made.st_mtime_ns))
+        first, second = self.files("first"), self.files("second")
+        self.assertTrue(all(first[name] == second[name] for name in first))
 
     def test_what_is_trained_runs(self):
         self.train("run", "--set", "optimiser.steps=2")
