@@ -49,6 +49,7 @@ Progress::~Progress() { clear(); }
 
 void Progress::update(double done, double total, std::string_view note) {
   const auto now = Clock::now();
+  if (!begun_) begun_ = true, first_ = done, start_ = now;
   if (now < next_) return;
   next_ = now + (terminal_ ? kRedraw : kBetweenLines);
   const double seconds = std::chrono::duration<double>(now - start_).count();
@@ -73,15 +74,16 @@ void Progress::clear() {
 
 std::string Progress::line(double done, double total, std::string_view note, double seconds) const {
   const double fraction = total > 0 ? std::clamp(done / total, 0.0, 1.0) : 0;
+  const double here = done - first_;
   std::string text = label_ + " ";
   if (terminal_) text += bar(fraction) + " ";
   text += fmt::format("{:.0f} of {:.0f} {}", done, total, unit_);
   if (!note.empty())
     text += fmt::format(", {}", note);
-  else if (seconds > 0)
-    text += fmt::format(", {:.0f} {}/s", done / seconds, unit_);
-  if (fraction > 0)
-    text += fmt::format(", {} left", clock_text(seconds * (1 - fraction) / fraction));
+  else if (here > 0)
+    text += fmt::format(", {:.0f} {}/s", here / seconds, unit_);
+  if (here > 0 && total > 0)
+    text += fmt::format(", {} left", clock_text(seconds * std::max(total - done, 0.0) / here));
   return text;
 }
 

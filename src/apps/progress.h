@@ -17,7 +17,8 @@ class Progress {
   Progress(std::string label, std::string unit);
   ~Progress();  // clears the bar
 
-  // note: short text behind the numbers ("1523 tok/s"). Cheap when called often.
+  // note: short text behind the numbers ("1523 tok/s"). Cheap when called often. Rate and time left
+  // count from the first call: what an earlier run did took none of this one's time.
   void update(double done, double total, std::string_view note = {});
   // Takes the bar off the terminal, for other output; the next update draws it again.
   void clear();
@@ -28,7 +29,8 @@ class Progress {
 
   std::string label_, unit_;
   bool terminal_;
-  bool drawn_ = false;
+  bool begun_ = false, drawn_ = false;
+  double first_ = 0;  // done at the first call
   Clock::time_point start_, next_;
 };
 

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace dspark::train {
 namespace {
@@ -29,6 +30,17 @@ Status whole(ssize_t done, size_t wanted, const char* what, const std::filesyste
   if (done == static_cast<ssize_t>(wanted)) return {};
   return fail("{}: cannot {}: {}", file.string(), what,
               done < 0 ? std::strerror(errno) : "the file ends too soon");
+}
+
+// Alone, or beside others that only read. Another run that begins holds the file for as long as it
+// takes to see what is there.
+bool lock(int fd) {
+  constexpr std::chrono::milliseconds kPatience(5000), kBetween(50);
+  for (std::chrono::milliseconds waited(0); waited <= kPatience; waited += kBetween) {
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0 || ::flock(fd, LOCK_SH | LOCK_NB) == 0) return true;
+    std::this_thread::sleep_for(kBetween);
+  }
+  return false;
 }
 
 // A matrix [rows, columns] as stored: 16 bits, or 8 with a float scale a row.
@@ -112,8 +124,7 @@ struct FeatureStore::Impl {
 Status FeatureStore::Impl::open_file(int64_t rows) {
   fd = ::open(options.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return fail("{}: cannot open: {}", options.file.string(), std::strerror(errno));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && ::flock(fd, LOCK_SH | LOCK_NB) != 0)
-    return fail("{}: another run is making these features", options.file.string());
+  if (!lock(fd)) return fail("{}: another run is making these features", options.file.string());
   nlohmann::ordered_json header = {{"dspark_features", kVersion}, {"key", options.key},
                                    {"taps", options.taps},        {"hidden", engine.info().hidden},
                                    {"bits", options.bits},        {"rows", rows}};
