@@ -78,7 +78,13 @@ TEST(Worker, TellsWhenAStepHasBroughtItsNews) {
   // Two requests' deltas of a step come before its call, and nothing comes without one behind it.
   std::mutex mutex;
   std::vector<int> by_step{0};
-  int most = 0;
+  int most = 0, seen = 0;
+  std::promise<void> enough;
+  const auto count = [&](const Delta& delta) {
+    const std::lock_guard lock(mutex);
+    if (!delta.ids.empty()) ++by_step.back();
+    if (++seen == 40) enough.set_value();
+  };
   Ends ends;
   {
     Worker worker(tiny_engine(), [&] {
@@ -86,13 +92,6 @@ TEST(Worker, TellsWhenAStepHasBroughtItsNews) {
       most = std::max(most, by_step.back());
       by_step.push_back(0);
     });
-    std::promise<void> enough;
-    int seen = 0;
-    const auto count = [&](const Delta& delta) {
-      const std::lock_guard lock(mutex);
-      if (!delta.ids.empty()) ++by_step.back();
-      if (++seen == 40) enough.set_value();
-    };
     worker.submit(endless(4), ends.listener(count));
     worker.submit(endless(5), ends.listener(count));
     enough.get_future().wait();
