@@ -149,7 +149,7 @@ def pass_of_server(args, command, as_streams=True):
     gaps = [b - a for found in events for (a, _), (b, _) in zip(found, found[1:])]
     wall = max(found[-1][0] for found in events) - min(stream.start for stream in streams)
     row = {"tokens": args.tokens * len(streams), "wall_s": wall, "client_cpu_s": busy}
-    for name, values in () if not as_streams else (("first_text_ms", firsts), ("gap_ms", gaps)):
+    for name, values in (("first_text_ms", firsts), ("gap_ms", gaps)) if as_streams else ():
         values = sorted(values) or [0.0]
         for percent in (50, 99):
             row[f"{name}_p{percent}"] = 1e3 * values[min(len(values) - 1, len(values) * percent // 100)]
@@ -168,7 +168,8 @@ def pass_of_peer(args):
         "-c", str(context), "--host", "127.0.0.1"])
 
 
-PASSES = {RUN: pass_of_run, WHOLE: lambda args: pass_of_serve(args, as_streams=False), SERVE: pass_of_serve, PEER: pass_of_peer}
+PASSES = {RUN: pass_of_run, WHOLE: lambda args: pass_of_serve(args, as_streams=False), SERVE: pass_of_serve,
+          PEER: pass_of_peer}
 
 
 def measure(args, which, streams, round_index):

@@ -124,7 +124,10 @@ struct FeatureStore::Impl {
 Status FeatureStore::Impl::open_file(int64_t rows) {
   fd = ::open(options.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return fail("{}: cannot open: {}", options.file.string(), std::strerror(errno));
-  if (!lock(fd)) return fail("{}: another run is making these features", options.file.string());
+  const auto taken = [&] {
+    return fail("{}: another run is making these features", options.file.string());
+  };
+  if (!lock(fd)) return taken();
   nlohmann::ordered_json header = {{"dspark_features", kVersion}, {"key", options.key},
                                    {"taps", options.taps},        {"hidden", engine.info().hidden},
                                    {"bits", options.bits},        {"rows", rows}};
@@ -135,12 +138,14 @@ Status FeatureStore::Impl::open_file(int64_t rows) {
   std::string stored(line.size(), '\0');
   const ssize_t got = ::pread(fd, stored.data(), stored.size(), 0);
   if (got == 0)
-    return whole(::pwrite(fd, line.data(), line.size(), 0), line.size(), "write", options.file);
-  if (stored != line)
+    DSPARK_RETURN_IF_ERROR(
+        whole(::pwrite(fd, line.data(), line.size(), 0), line.size(), "write", options.file));
+  else if (stored != line)
     return fail("{}: features of another run: its first line is not {}", options.file.string(),
                 header.dump());
   DSPARK_RETURN_IF_ERROR(index(rows));
-  if (cached == rows) ::flock(fd, LOCK_SH);  // nothing is to be written: other runs may read too
+  // Once nothing is to be written other runs may read too; until then there are none.
+  if (::flock(fd, (cached == rows ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) return taken();
   return {};
 }
 
