@@ -61,7 +61,7 @@ void calibrated_survival(benchmark::State& state) {
   std::vector<double> confidence(kSlots), product(kSlots);
   for (auto _ : state)
     for (size_t r = 0; r < requests; ++r) {
-      survival(logits, calibration, confidence, product);
+      survival(logits, {}, calibration, confidence, product);
       benchmark::DoNotOptimize(product.data());
     }
 }

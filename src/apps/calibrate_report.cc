@@ -25,9 +25,13 @@ std::string by_position(const char* label, int slots, Value value) {
 std::string reason(const verify::CalibrationChoice& choice) {
   const double gain = *choice.sts.sample.metrics().summary().ece -
                       *choice.scale_offset.sample.metrics().summary().ece;
-  return fmt::format("stored: {}; scale_offset lowers the ECE of sts by {:.4f} ({})\n",
-                     verify::form_name(verify::form_of(choice.calibration)), gain,
-                     interval_text(choice.gain, 4));
+  const double brier = *choice.sts.sample.metrics().summary().brier -
+                       *choice.scale_offset.sample.metrics().summary().brier;
+  return fmt::format(
+      "stored: {}; scale_offset lowers the ECE of sts by {:.4f} ({}), its Brier score by {:.4f} "
+      "({})\n",
+      verify::form_name(verify::form_of(choice.calibration)), gain, interval_text(choice.gain, 4),
+      brier, interval_text(choice.brier_gain, 4));
 }
 
 }  // namespace
@@ -59,6 +63,7 @@ std::string calibration_table(const ModeResult& result, size_t prompts, int slot
   text += by_position("ECE after", slots, ece(choice.chosen()));
   text += by_position("temperature", slots, at(calibration.temperatures));
   if (!calibration.offsets.empty()) text += by_position("offset", slots, at(calibration.offsets));
+  if (!calibration.weights.empty()) text += by_position("weight", slots, at(calibration.weights));
   return text;
 }
 
@@ -69,6 +74,7 @@ Json calibration_row(const ModeResult& result, size_t prompts, int slots) {
     if (held_out.calibration.temperatures.empty()) return json;
     json["temperatures"] = held_out.calibration.temperatures;
     json["offsets"] = held_out.calibration.offsets;
+    json["weights"] = held_out.calibration.weights;
     return json;
   };
   return {{"mode", verify::mode_name(result.mode)},
@@ -79,10 +85,12 @@ Json calibration_row(const ModeResult& result, size_t prompts, int slots) {
           {"form", verify::form_name(verify::form_of(choice.calibration))},
           {"temperatures", choice.calibration.temperatures},
           {"offsets", choice.calibration.offsets},
+          {"weights", choice.calibration.weights},
           {"held_out",
            {{"prompts", choice.raw.sample.prompts()},
             {"cycles", choice.raw.sample.cycles()},
             {"ece_gain_interval", interval_json(choice.gain)},
+            {"brier_gain_interval", interval_json(choice.brier_gain)},
             {"raw", figures(choice.raw)},
             {"sts", figures(choice.sts)},
             {"scale_offset", figures(choice.scale_offset)}}}};

@@ -18,16 +18,20 @@ Result<PromptRecord> record_of(const engine::Completion& completion) {
   size_t first = 0;
   for (const engine::Cycle& cycle : completion.cycles) {
     if (cycle.drafted == 0) continue;
-    const auto begin = completion.confidence_logits.begin() + static_cast<std::ptrdiff_t>(first);
+    const size_t begin = first;
     first += static_cast<size_t>(cycle.drafted);
     if (first > completion.confidence_logits.size()) return fail("the drafter gave no confidences");
     if (cycle.verified < cycle.drafted) continue;  // not at full length
     record.cycles.push_back(
         {cycle.drafted, cycle.ended ? cycle.accepted : cycle.verified, cycle.accepted});
-    record.logits.insert(record.logits.end(), begin, begin + cycle.drafted);
+    for (size_t i = begin; i < first; ++i) {
+      record.logits.push_back(completion.confidence_logits[i]);
+      record.certainties.push_back(completion.certainties[i]);
+    }
   }
-  for (const float logit : record.logits)
-    if (!std::isfinite(logit)) return fail("a confidence logit is {}", logit);
+  for (const auto* values : {&record.logits, &record.certainties})
+    for (const float value : *values)
+      if (!std::isfinite(value)) return fail("a confidence logit or certainty is {}", value);
   return record;
 }
 
@@ -42,7 +46,7 @@ Json settings_of(const CalibrateArguments& arguments, const CalibrationSource& s
     ids.append(reinterpret_cast<const char*>(prompt.data()), prompt.size() * sizeof(int32_t));
   }
   return {{"what", "recordings of dspark calibrate"},
-          {"version", 1},
+          {"version", 2},
           {"program", DSPARK_VERSION},
           {"mode", verify::mode_name(mode.mode)},
           {"temperature", mode.temperature},
@@ -134,20 +138,23 @@ Status record(const CalibrateArguments& arguments, const CalibrationSource& sour
 Status fit(const CalibrationSource& source, ModeResult& mode) {
   const auto slots = static_cast<size_t>(source.slots);
   std::vector<verify::PromptCycles> prompts;
-  std::vector<float> logits;  // [cycles, slots], zeros behind what was drafted
+  std::vector<float> logits, certainties;  // [cycles, slots], zeros behind what was drafted
   for (const auto& [prompt, record] : mode.recordings->records()) {
     mode.tokens += record.tokens;
     mode.cycles += static_cast<int64_t>(record.cycles.size());
   }
   logits.resize(static_cast<size_t>(mode.cycles) * slots);
-  float* row = logits.data();
+  certainties.resize(logits.size());
+  size_t row = 0;
   for (const auto& [prompt, record] : mode.recordings->records()) {
     verify::PromptCycles cycles;
-    const float* from = record.logits.data();
+    size_t from = 0;
     for (const PromptRecord::Cycle& cycle : record.cycles) {
-      std::copy_n(from, cycle.drafted, row);
-      cycles.push_back({{row, slots}, cycle.considered, cycle.accepted});
-      from += cycle.drafted;
+      std::copy_n(record.logits.data() + from, cycle.drafted, logits.data() + row);
+      std::copy_n(record.certainties.data() + from, cycle.drafted, certainties.data() + row);
+      cycles.push_back({std::span(logits).subspan(row, slots), cycle.considered, cycle.accepted,
+                        std::span(certainties).subspan(row, slots)});
+      from += static_cast<size_t>(cycle.drafted);
       row += slots;
     }
     prompts.push_back(std::move(cycles));

@@ -65,10 +65,11 @@ void Acceptance::add(const engine::Completion& completion,
     if (logits.empty() || cycle.drafted == 0) continue;
     const auto drafted = static_cast<size_t>(cycle.drafted);
     const auto own = logits.subspan(first, drafted);
+    const auto certainty = std::span(completion.certainties).subspan(first, drafted);
     first += drafted;
     if (cycle.verified < cycle.drafted) continue;  // not at full length
     const auto score = [&](const verify::Calibration& as, verify::ConfidenceSample& sample) {
-      verify::survival(own, as, std::span(chance).first(drafted),
+      verify::survival(own, certainty, as, std::span(chance).first(drafted),
                        std::span(survival).first(drafted));
       sample.add(survival, considered, cycle.accepted);
     };

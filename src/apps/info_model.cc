@@ -72,6 +72,8 @@ void describe_calibrations(InfoText& out, const draft::DrafterConfig& c) {
               fmt::format("{:.3f}", fmt::join(calibration.temperatures, " ")));
     if (!calibration.offsets.empty())
       out.field("  slots' offsets", fmt::format("{:.3f}", fmt::join(calibration.offsets, " ")));
+    if (!calibration.weights.empty())
+      out.field("  slots' weights", fmt::format("{:.3f}", fmt::join(calibration.weights, " ")));
     out.field("  fitted on", fmt::format("{} cycles, {} prompts of {}", stored.cycles,
                                          stored.prompts, fmt::join(files, ", ")));
     out.field("  target",

@@ -11,7 +11,8 @@ constexpr int kMostSlots = 1024;
 Json parameters_json(const verify::ModeCalibration* calibration) {
   if (calibration == nullptr) return nullptr;
   return {{"temperatures", calibration->calibration.temperatures},
-          {"offsets", calibration->calibration.offsets}};
+          {"offsets", calibration->calibration.offsets},
+          {"weights", calibration->calibration.weights}};
 }
 
 // A line of the file.
@@ -21,7 +22,7 @@ struct AnswerLine {
   };
   int tokens = 0;
   std::vector<Cycle> cycles;
-  std::vector<float> logits;
+  std::vector<float> logits, certainties;
 };
 
 Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
@@ -40,15 +41,21 @@ Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
       line.cycles.push_back(c);
     }
     line.logits = json.at("logits").get<std::vector<float>>();
+    if (json.contains("certainties"))  // older files lack it
+      line.certainties = json.at("certainties").get<std::vector<float>>();
+    else
+      line.certainties.resize(line.logits.size());
   } catch (const nlohmann::json::exception&) {
     sound = false;
   }
-  for (const float logit : line.logits) sound &= std::isfinite(logit);
-  if (!sound || line.tokens < 1 || (!line.logits.empty() && line.logits.size() != drafted))
+  for (const auto* values : {&line.logits, &line.certainties}) {
+    sound &= values->empty() || values->size() == drafted;
+    for (const float value : *values) sound &= std::isfinite(value);
+  }
+  if (!sound || line.tokens < 1 || line.certainties.size() != line.logits.size())
     return fail(
         "{}: expected {{\"tokens\", \"cycles\": [[drafted, considered, accepted], ...], "
-        "\"logits\": "
-        "[...]}} with a logit for every slot drafted, or none",
+        "\"logits\": [...], \"certainties\": [...]}} with a number for every slot drafted, or none",
         place);
   return line;
 }
@@ -68,6 +75,8 @@ Result<Header> header_of(const Json& json, const std::string& place) {
     if (const Json& calibration = of.at("calibration"); !calibration.is_null()) {
       header.calibration.temperatures = calibration.at("temperatures").get<std::vector<double>>();
       header.calibration.offsets = calibration.at("offsets").get<std::vector<double>>();
+      if (calibration.contains("weights"))
+        header.calibration.weights = calibration.at("weights").get<std::vector<double>>();
     }
   } catch (const nlohmann::json::exception&) {
     return fail("{}: not the outcomes of `dspark eval --record`", place);
@@ -89,7 +98,8 @@ void OutcomeLog::add(size_t suite, const std::string& name, size_t prompt,
                                      {"prompt", prompt},
                                      {"tokens", completion.ids.size()},
                                      {"cycles", std::move(cycles)},
-                                     {"logits", completion.confidence_logits}});
+                                     {"logits", completion.confidence_logits},
+                                     {"certainties", completion.certainties}});
 }
 
 std::string OutcomeLog::text(const engine::Info& info, double temperature,
@@ -130,14 +140,15 @@ Result<Outcomes> read_outcomes(const std::filesystem::path& file) {
   std::vector<double> confidence, survival;
   for (const AnswerLine& answer : answers) {
     outcomes.recording.begin_answer(answer.tokens);
-    const float* logits = answer.logits.data();
+    const float *logits = answer.logits.data(), *certainties = answer.certainties.data();
     for (const auto& cycle : answer.cycles) {
       const auto slots = static_cast<size_t>(cycle.considered);
       confidence.resize(slots);
       survival.resize(slots);
       if (!answer.logits.empty()) {
-        verify::survival({logits, slots}, header->calibration, confidence, survival);
-        logits += cycle.drafted;
+        verify::survival({logits, slots}, {certainties, slots}, header->calibration, confidence,
+                         survival);
+        logits += cycle.drafted, certainties += cycle.drafted;
       } else {
         for (size_t k = 0; k < slots; ++k)
           confidence[k] = shares.conditional_rate(static_cast<int>(k)).value_or(0);

@@ -108,11 +108,15 @@ Status Recordings::take(const Json& json, const std::string& place) {
       if (!sound) break;
     }
     record.logits = json.at("logits").get<std::vector<float>>();
+    record.certainties = json.at("certainties").get<std::vector<float>>();
   } catch (const nlohmann::json::exception&) {
     sound = false;
   }
-  for (const float logit : record.logits) sound &= std::isfinite(logit);
-  if (!sound || prompt >= prompts_ || drafted != record.logits.size())
+  for (const auto* values : {&record.logits, &record.certainties}) {
+    sound &= values->size() == drafted;
+    for (const float value : *values) sound &= std::isfinite(value);
+  }
+  if (!sound || prompt >= prompts_)
     return fail("{}: not a record of {} slots and {} prompts", place, slots_, prompts_);
   records_.emplace(prompt, std::move(record));
   return {};
@@ -124,7 +128,8 @@ Status Recordings::append(size_t prompt, PromptRecord record) {
   DSPARK_RETURN_IF_ERROR(write({{"prompt", prompt},
                                 {"tokens", record.tokens},
                                 {"cycles", std::move(cycles)},
-                                {"logits", record.logits}}));
+                                {"logits", record.logits},
+                                {"certainties", record.certainties}}));
   records_.emplace(prompt, std::move(record));
   return {};
 }

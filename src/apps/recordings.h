@@ -19,7 +19,8 @@ struct PromptRecord {
   };
   int64_t tokens = 0;  // of the answer
   std::vector<Cycle> cycles = {};
-  std::vector<float> logits = {};  // raw, `drafted` of each cycle in turn
+  std::vector<float> logits = {};       // raw, `drafted` of each cycle in turn
+  std::vector<float> certainties = {};  // as many
 };
 
 class Recordings {

@@ -99,14 +99,12 @@ void BlockDrafter::draw_slots(const BlockRequest& request, int index, Sequential
       return;
     }
     heads.correct(slot.row.indices(), slot.row.logits());
-    const float margin = slot.row.margin();
+    const float certainty = slot.row.certainty();
     const Result<bool> drawn = slot.row.draw(request, s);
     if (!drawn.ok()) out.fault = fmt::format("slot {}: {}", s, drawn.message());
     if (!drawn.ok() || !drawn.value()) return;
-    if (has_confidence())
-      out.confidence.push_back(heads.confidence_logit());
-    else
-      out.margin.push_back(margin);
+    if (has_confidence()) out.confidence.push_back(heads.confidence_logit());
+    out.certainty.push_back(certainty);
     previous = out.ids.back();
     assumed.push_next();
   }

@@ -74,6 +74,9 @@ class Reader {
                      calibration.temperatures[k], k);
     if (!sts) {
       DSPARK_TRY(calibration.offsets, read_slots("offsets"));
+      if (file_.has(key("weights"))) {
+        DSPARK_TRY(calibration.weights, read_slots("weights"));
+      }
     }
     return {};
   }
@@ -130,6 +133,7 @@ void set_calibration_keys(const DrafterConfig& config, formats::GgufWriter& writ
     set("form", std::string(verify::form_name(verify::form_of(calibration))));
     set("temperatures", formats::GgufArray{calibration.temperatures});
     if (!calibration.offsets.empty()) set("offsets", formats::GgufArray{calibration.offsets});
+    if (!calibration.weights.empty()) set("weights", formats::GgufArray{calibration.weights});
     set("target", stored.target);
     set("target_xxh3", stored.target_xxh3);
     std::vector<std::string> names, hashes;

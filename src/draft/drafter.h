@@ -45,16 +45,17 @@ struct Distribution {
 struct Block {
   std::vector<int32_t> ids;       // [slots], target ids
   std::vector<float> confidence;  // [slots] logits; empty where the drafter has no such head
-  // [slots]: how far the best candidate's logit lies above the second's; empty where there are
-  // confidences. It does not depend on which candidate was drawn.
-  std::vector<float> margin;
+  // [slots]: the log-odds of the most likely candidate among the slot's candidates, before the
+  // request's sampling. It does not depend on which candidate was drawn. Empty where drafts have no
+  // distribution.
+  std::vector<float> certainty;
   std::vector<Distribution> distributions;  // [slots or more], set where they were asked for
   std::string fault;  // not empty: what was not finite; ids has the slots before it
   // > 0: the drafts were looked up in the request's own past, behind so many tokens that match, and
   // confidences are of look-ups.
   int matched = 0;
 
-  void clear() { ids.clear(), confidence.clear(), margin.clear(), fault.clear(), matched = 0; }
+  void clear() { ids.clear(), confidence.clear(), certainty.clear(), fault.clear(), matched = 0; }
 };
 
 struct BlockRequest {

@@ -80,11 +80,11 @@ void Eagle3::draw_slot(std::span<const BlockRequest> requests, int slot, int thr
       out.fault = fmt::format("slot {}: a value is not finite", slot);
       continue;
     }
-    const float margin = row.margin();
+    const float certainty = row.certainty();
     if (const Result<bool> drawn = row.draw(request, slot); !drawn.ok()) {
       out.fault = fmt::format("slot {}: {}", slot, drawn.message());
     } else if (drawn.value()) {
-      out.margin.push_back(margin);
+      out.certainty.push_back(certainty);
       request.sampler->push(out.ids.back());
     }
   }

@@ -10,6 +10,7 @@ namespace dspark::draft {
 namespace {
 
 constexpr size_t kSpan = 64;
+constexpr float kNegligible = 20;  // candidates so far below the second add nothing
 
 // Larger for the larger logit, then the smaller index.
 uint64_t rank_key(float logit, size_t index) {
@@ -86,13 +87,21 @@ bool SlotRow::start(std::span<const float> base) {
   return true;
 }
 
-float SlotRow::margin() const {
+float SlotRow::certainty() const {
+  if (logits_.size() < 2) return 0;
   float first = -std::numeric_limits<float>::infinity(), second = first;
   for (const float logit : logits_) {
     second = std::max(second, std::min(first, logit));
     first = std::max(first, logit);
   }
-  return logits_.size() > 1 ? first - second : 0;
+  if (!std::isfinite(second)) return 0;
+  double others = -1;  // the most likely candidate counts itself below
+  for (const float logit : logits_)
+    if (logit > second - kNegligible)
+      others +=
+          real_exp(static_cast<double>(std::min(logit, second)) - static_cast<double>(second));
+  return static_cast<float>(static_cast<double>(first) - static_cast<double>(second) -
+                            real_log(others));
 }
 
 void SlotRow::list_ids() {

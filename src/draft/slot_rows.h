@@ -32,8 +32,9 @@ class SlotRow {
   // [candidates]: indices into the draft vocabulary (empty: all of it, in order), and logits.
   std::span<const int32_t> indices() const { return indices_; }
   std::span<float> logits() { return logits_; }
-  // The largest of logits() less the second largest; 0 where there is no second.
-  float margin() const;
+  // Log-odds of the most likely of logits(): it less the log-sum of the others' exponentials; 0
+  // where there are no others.
+  float certainty() const;
 
   // Draws the draft of slot `slot` of the request and appends it to its block; under a grammar that
   // allows none of the candidates, from the base logits, which must still be there. False: the

@@ -94,6 +94,7 @@ struct Completion {
   int preemptions = 0;      // how often it gave its pages up to older requests and began again
   std::vector<Cycle> cycles;
   std::vector<float> confidence_logits;  // when asked for: raw, `drafted` of each cycle in turn
+  std::vector<float> certainties;        // as many (draft::Block::certainty), 0 where there is none
   std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id: the chosen first, then the n
   double prefill_ms = 0;                                    // from its first row to its first id
   double decode_ms = 0;                                     // from the first id to the last

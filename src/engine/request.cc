@@ -135,10 +135,14 @@ void ActiveRequest::advance(std::span<const float> logits, int64_t context) {
 void ActiveRequest::commit(const Cycle& cycle, const verify::Verdict& verdict,
                            std::span<const std::span<const float>> rows, int64_t context) {
   completion_.cycles.push_back(cycle);
-  if (request_.record_confidence)
+  if (request_.record_confidence) {
+    const draft::Block& block = draft_.block;
     completion_.confidence_logits.insert(completion_.confidence_logits.end(),
-                                         draft_.block.confidence.begin(),
-                                         draft_.block.confidence.end());
+                                         block.confidence.begin(), block.confidence.end());
+    completion_.certainties.insert(completion_.certainties.end(), block.certainty.begin(),
+                                   block.certainty.end());
+    completion_.certainties.resize(completion_.confidence_logits.size());
+  }
   for (int i = 0; i < verdict.accepted && !finished_; ++i)
     take(draft_.block.ids[static_cast<size_t>(i)], Origin::kAccepted, rows[static_cast<size_t>(i)],
          context);

@@ -29,7 +29,7 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
     const bool calibrated = verify::matching_calibration(calibrations_, mode, temperature) >= 0;
     online_.emplace_back(slots_, calibrated                   ? Signal::kCalibrated
                                  : drafter_->has_confidence() ? Signal::kRaw
-                                                              : Signal::kMargin);
+                                                              : Signal::kCertainty);
   }
   if (drafter_->looks_up())
     for (size_t mode = 0; mode < kModes; ++mode) online_.emplace_back(slots_, Signal::kRaw);
@@ -166,7 +166,7 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
   }
 }
 
-// The block's confidences and survival, from the drafter's own or from its margins.
+// The block's confidences and survival, from the drafter's own or from its certainties.
 void Speculation::estimate(ActiveRequest& request) {
   DraftState& state = request.draft();
   const draft::Block& block = state.block;
@@ -179,11 +179,12 @@ void Speculation::estimate(ActiveRequest& request) {
   double product = 1;
   for (size_t k = 0; k < n; ++k) {
     // Drafters of a host's own may have neither: then the slot alone tells.
-    state.signal[k] = block.matched > 0 ? verify::calibrated_log_odds(block.confidence[k], kRaw, k)
-                      : drafter_->has_confidence()
-                          ? verify::calibrated_log_odds(block.confidence[k], *state.calibration, k)
-                      : k < block.margin.size() ? static_cast<double>(block.margin[k])
-                                                : 0;
+    const float certainty = k < block.certainty.size() ? block.certainty[k] : 0;
+    state.signal[k] =
+        block.matched > 0 ? verify::calibrated_log_odds(block.confidence[k], certainty, kRaw, k)
+        : drafter_->has_confidence()
+            ? verify::calibrated_log_odds(block.confidence[k], certainty, *state.calibration, k)
+            : static_cast<double>(certainty);
     state.confidence[k] =
         online(request).confidence(static_cast<int>(k), state.signal[k], bias_of(state));
     state.survival[k] = product *= state.confidence[k];

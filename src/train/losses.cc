@@ -164,6 +164,19 @@ void BlockMetrics::add(const BlockSums& sums, const BlockOutput& output, const B
   cumprod_bias_ += ((c.cumprod(1) - sums.overlap.cumprod(1)) * weights).sum().item<double>();
 }
 
+void BlockMetrics::add(const BlockMetrics& other) {
+  for (const auto sum :
+       {&BlockMetrics::ce_, &BlockMetrics::l1_, &BlockMetrics::soft_ce_, &BlockMetrics::confidence_,
+        &BlockMetrics::weight_, &BlockMetrics::tau_, &BlockMetrics::tau_greedy_,
+        &BlockMetrics::blocks_, &BlockMetrics::positions_, &BlockMetrics::abs_error_,
+        &BlockMetrics::bias_, &BlockMetrics::cumprod_bias_, &BlockMetrics::slots_a_block_,
+        &BlockMetrics::sequences_})
+    this->*sum += other.*sum;
+  for (const auto sums :
+       {&BlockMetrics::overlap_, &BlockMetrics::agree_, &BlockMetrics::supervised_})
+    for (size_t j = 0; j < overlap_.size(); ++j) (this->*sums)[j] += (other.*sums)[j];
+}
+
 double BlockMetrics::loss(const LossWeights& weights) const {
   return weights.ce * ce() + weights.soft_ce * soft_ce() + weights.l1 * l1() +
          weights.confidence * confidence();

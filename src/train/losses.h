@@ -47,6 +47,7 @@ class BlockMetrics {
   explicit BlockMetrics(int slots);
   void add(const BlockSums& sums, const BlockOutput& output, const BlockBatch& batch,
            const torch::Tensor& target, double decay);
+  void add(const BlockMetrics& other);  // of as many slots
 
   double ce() const { return ratio(ce_, weight_); }
   double l1() const { return ratio(l1_, weight_); }

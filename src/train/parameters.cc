@@ -71,6 +71,13 @@ int64_t Parameters::trained_values() const {
   return sum;
 }
 
+Parameters Parameters::sharing_values() const {
+  Parameters copy = *this;
+  for (auto& [name, tensor] : copy.tensors_) tensor = tensor.detach();
+  copy.set_trained();
+  return copy;
+}
+
 void Parameters::set(const std::string& name, const torch::Tensor& values) {
   const torch::NoGradGuard guard;
   torch::Tensor tensor = (*this)[name];

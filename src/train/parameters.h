@@ -25,6 +25,8 @@ class Parameters {
   const torch::Tensor& operator[](const std::string& name) const;
   std::vector<torch::Tensor> trained() const;
   int64_t trained_values() const;
+  // The same values in the same memory, with gradients of their own.
+  Parameters sharing_values() const;
   // Copies values into the tensor of that name.
   void set(const std::string& name, const torch::Tensor& values);
   void set_trained();  // gradients are wanted of the trained ones

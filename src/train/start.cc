@@ -110,7 +110,25 @@ torch::Tensor reorder(const torch::Tensor& rows, const DrafterConfig& from,
   return out;
 }
 
-Status copy_drafter(const std::string& path, const DrafterConfig& config, Parameters& parameters) {
+// Layers behind those of a file begin as the target's last ones with nothing to add: the drafter
+// says at first what the file's says.
+Status add_layers(int stored, const DrafterConfig& config, const std::filesystem::path& path,
+                  Parameters& parameters) {
+  DSPARK_TRY(model::WeightFile target, model::WeightFile::open(path));
+  const int layers = config.decoder.layers, all = target.spec().layers;
+  for (int l = stored; l < layers; ++l) {
+    const int from = std::max(0, all - layers + l);
+    DSPARK_RETURN_IF_ERROR(copy_layer(target, from, l, config, parameters));
+    for (const char* what : {"self_attn.o_proj", "mlp.down_proj"}) {
+      const std::string name = fmt::format("layers.{}.{}.weight", l, what);
+      parameters.set(name, torch::zeros_like(parameters[name]));
+    }
+  }
+  return {};
+}
+
+Status copy_drafter(const std::string& path, const DrafterConfig& config,
+                    const std::filesystem::path& target, Parameters& parameters) {
   DSPARK_TRY(const draft::DrafterFile file, draft::DrafterFile::open(path));
   DSPARK_TRY(const Parameters stored, Parameters::of(file));
   size_t taken = 0;
@@ -121,7 +139,8 @@ Status copy_drafter(const std::string& path, const DrafterConfig& config, Parame
     if (values.sizes() == parameters[name].sizes()) parameters.set(name, values), ++taken;
   }
   if (taken == 0) return fail("drafter.start: {} has no tensor of this drafter's shapes", path);
-  return {};
+  if (config.kind != draft::Kind::kBlock) return {};
+  return add_layers(file.config().decoder.layers, config, target, parameters);
 }
 
 }  // namespace
@@ -132,7 +151,7 @@ Result<Parameters> starting_parameters(const Recipe& recipe, const DrafterConfig
   if (recipe.start == "target")
     DSPARK_RETURN_IF_ERROR(copy_target_layers(recipe, config, target, parameters));
   else if (recipe.start != "fresh")
-    DSPARK_RETURN_IF_ERROR(copy_drafter(recipe.start, config, parameters));
+    DSPARK_RETURN_IF_ERROR(copy_drafter(recipe.start, config, target, parameters));
   return parameters;
 }
 

@@ -38,6 +38,9 @@ class BlockTaskMetrics : public Metrics {
   double loss() const override { return sums.loss(weights_); }
   double tau() const override { return sums.tau(); }
   double positions() const override { return sums.positions(); }
+  void add(const Metrics& other) override {
+    sums.add(static_cast<const BlockTaskMetrics&>(other).sums);
+  }
 
   BlockMetrics sums;
 
@@ -137,6 +140,14 @@ class ChainMetrics : public Metrics {
     double sum = 0;
     for (const double c : counted) sum += c;
     return sum;
+  }
+  void add(const Metrics& other) override {
+    const auto& o = static_cast<const ChainMetrics&>(other);
+    rows += o.rows;
+    for (size_t s = 0; s < ce.size(); ++s) {
+      ce[s] += o.ce[s], counted[s] += o.counted[s];
+      agree[s] += o.agree[s], overlap[s] += o.overlap[s];
+    }
   }
   static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
   // 1 + the products of rates: what a chain of independent steps accepts.

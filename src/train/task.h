@@ -19,8 +19,9 @@ class Metrics {
   virtual ~Metrics() = default;
   virtual nlohmann::ordered_json json() const = 0;  // names as DeepSpec logs them (spec D.8)
   virtual double loss() const = 0;
-  virtual double tau() const = 0;        // expected accept length at temperature 1, rejection
-  virtual double positions() const = 0;  // supervised slots
+  virtual double tau() const = 0;              // expected accept length at temperature 1, rejection
+  virtual double positions() const = 0;        // supervised slots
+  virtual void add(const Metrics& other) = 0;  // of the same task
 };
 
 class Task {

@@ -10,13 +10,13 @@
 #include "train/corpus.h"
 #include "train/event_file.h"
 #include "train/feature_store.h"
+#include "train/learners.h"
 #include "train/markov_start.h"
 #include "train/plan.h"
 #include "train/run_files.h"
 #include "train/schedule.h"
 #include "train/start.h"
 #include "train/state.h"
-#include "train/task.h"
 
 namespace dspark::train {
 namespace {
@@ -52,6 +52,7 @@ class Run {
  private:
   Status start_parameters();
   Status open_features(const std::string& target_digest);
+  Result<MicroBatch> micro_batch(int64_t round);
   Status step();
   Status evaluate();
   Status checkpoint();
@@ -71,7 +72,7 @@ class Run {
   std::optional<Parameters> parameters_;
   FrozenTables tables_;
   std::optional<FeatureStore> features_;
-  std::unique_ptr<Task> task_;
+  std::unique_ptr<Learners> learners_;
   std::unique_ptr<torch::optim::AdamW> optimiser_;
   std::unique_ptr<Metrics> metrics_;  // since the last logged row
   std::optional<RunFiles> files_;
@@ -106,7 +107,11 @@ Status Run::prepare() {
   DSPARK_TRY(tables_, frozen_tables(config_, options_.model));
   DSPARK_TRY(const std::string target, learn::weights_digest(options_.model));
   DSPARK_RETURN_IF_ERROR(open_features(target));
-  task_ = make_task(recipe_, config_, *parameters_, tables_, precision_of(recipe_));
+  const int64_t rounds = recipe_.batch / (recipe_.micro_batch * group_.size());
+  const int cpus = torch::get_num_threads();
+  const int at_once = group_.size() > 1 ? 1 : static_cast<int>(std::min<int64_t>(rounds, cpus));
+  learners_ = std::make_unique<Learners>(recipe_, config_, *parameters_, tables_,
+                                         precision_of(recipe_), at_once, cpus);
   optimiser_ = std::make_unique<torch::optim::AdamW>(
       parameters_->trained(),
       torch::optim::AdamWOptions(recipe_.learning_rate).weight_decay(recipe_.weight_decay));
@@ -135,7 +140,7 @@ Status Run::prepare() {
            parameters_->trained_values(), corpus_.trained.size(), corpus_.held_back.size(),
            total_steps_, recipe_.batch,
            resumed ? fmt::format(", from step {}", progress_.steps) : std::string());
-  metrics_ = task_->new_metrics();
+  metrics_ = learners_->new_metrics();
   return {};
 }
 
@@ -185,23 +190,32 @@ int64_t Run::example_of(int64_t visit) const {
   return corpus_.trained[static_cast<size_t>(order_[static_cast<size_t>(visit % an_epoch)])];
 }
 
+// Micro-batch `round` of the next step, of this process.
+Result<MicroBatch> Run::micro_batch(int64_t round) {
+  const int64_t micro = recipe_.micro_batch;
+  const int64_t visit =
+      progress_.steps * recipe_.batch + (round * group_.size() + group_.rank()) * micro;
+  MicroBatch batch;
+  batch.visit = static_cast<uint64_t>(visit);
+  for (int64_t i = 0; i < micro; ++i) {
+    DSPARK_TRY(Sample next, sample(example_of(visit + i)));
+    batch.samples.push_back(std::move(next));
+  }
+  return batch;
+}
+
 Status Run::step() {
   optimiser_->zero_grad();
-  const int64_t first = progress_.steps * recipe_.batch, micro = recipe_.micro_batch;
-  const int64_t rounds = recipe_.batch / (micro * group_.size());
+  const int64_t rounds = recipe_.batch / (recipe_.micro_batch * group_.size());
   const double before = metrics_->positions();
-  for (int64_t round = 0; round < rounds; ++round) {
-    std::vector<Sample> samples;
-    const int64_t visit = first + (round * group_.size() + group_.rank()) * micro;
-    for (int64_t i = 0; i < micro; ++i) {
-      DSPARK_TRY(Sample next, sample(example_of(visit + i)));
-      samples.push_back(std::move(next));
+  for (int64_t round = 0; round < rounds;) {
+    std::vector<MicroBatch> batches;
+    for (; round < rounds && std::ssize(batches) < learners_->count(); ++round) {
+      DSPARK_TRY(MicroBatch next, micro_batch(round));
+      batches.push_back(std::move(next));
     }
-    std::vector<const Sample*> list;
-    for (const Sample& s : samples) list.push_back(&s);
     const auto start = Clock::now();
-    task_->learn(list, static_cast<uint64_t>(visit), 1.0 / static_cast<double>(rounds), group_,
-                 *metrics_);
+    learners_->learn(batches, 1.0 / static_cast<double>(rounds), group_, *metrics_);
     learn_seconds_ += seconds_since(start);
     if (must_stop()) {
       stopped_ = true;
@@ -231,12 +245,15 @@ Status Run::step() {
 
 Status Run::evaluate() {
   if (corpus_.held_back.empty()) return {};
-  const auto metrics = task_->new_metrics();
+  const auto metrics = learners_->new_metrics();
   if (group_.leads()) {
-    for (const int64_t e : corpus_.held_back) {
-      DSPARK_TRY(const Sample held, sample(e));
-      const Sample* list[] = {&held};
-      task_->measure(list, *metrics);
+    for (size_t at = 0; at < corpus_.held_back.size();) {
+      std::vector<Sample> held;
+      for (; at < corpus_.held_back.size() && std::ssize(held) < learners_->count(); ++at) {
+        DSPARK_TRY(Sample next, sample(corpus_.held_back[at]));
+        held.push_back(std::move(next));
+      }
+      learners_->measure(held, *metrics);
     }
     held_loss_ = metrics->loss(), held_tau_ = metrics->tau();
     nlohmann::ordered_json row = {{"step", progress_.steps}, {"split", "held_back"}};
@@ -300,7 +317,7 @@ Result<RunResult> Run::train() {
              {"learn_share", learn_seconds_ / seconds},
              {"optimiser_share", optimise_seconds_ / seconds}}));
       }
-      metrics_ = task_->new_metrics();
+      metrics_ = learners_->new_metrics();
       malloc_trim(0);  // what fragments between tensors of changing sizes goes back now and then
       row_start = Clock::now(), target_before = features_->target_seconds();
       learn_seconds_ = optimise_seconds_ = 0;

@@ -14,6 +14,12 @@ Status validate(const Calibration& calibration) {
     if (!std::isfinite(calibration.offsets[k]))
       return fail("calibration: offset {} of slot {}, expected a finite number",
                   calibration.offsets[k], k);
+  for (size_t k = 0; k < calibration.weights.size(); ++k)
+    if (!std::isfinite(calibration.weights[k]))
+      return fail("calibration: weight {} of slot {}, expected a finite number",
+                  calibration.weights[k], k);
+  if (!calibration.weights.empty() && calibration.offsets.empty())
+    return fail("calibration: weights without offsets");
   return {};
 }
 
@@ -23,7 +29,7 @@ const char* form_name(CalibrationForm form) {
 
 Calibration as_stored(const Calibration& calibration) {
   Calibration stored = calibration;
-  for (auto* values : {&stored.temperatures, &stored.offsets})
+  for (auto* values : {&stored.temperatures, &stored.offsets, &stored.weights})
     for (double& value : *values) value = static_cast<double>(static_cast<float>(value));
   return stored;
 }

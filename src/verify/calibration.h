@@ -10,11 +10,13 @@
 
 namespace dspark::verify {
 
-// The confidence of slot k is sigmoid(z_k / T_k + b_k) of its logit z_k. Without offsets that is
-// STS (spec E.3), with them the scale-and-offset form (scale 1 / T_k).
+// The confidence of slot k is sigmoid(z_k / T_k + w_k u_k + b_k) of its logit z_k and its certainty
+// u_k, the log-odds of its most likely candidate. Temperatures alone are STS (spec E.3), with the
+// rest it is the scale-and-offset form (scale 1 / T_k).
 struct Calibration {
   std::vector<double> temperatures = {};  // T: finite, > 0; slots beyond them have 1
   std::vector<double> offsets = {};       // b: finite; slots beyond them have 0
+  std::vector<double> weights = {};  // w: finite; slots beyond them have 0; not without offsets
 };
 Status validate(const Calibration& calibration);
 
@@ -44,6 +46,7 @@ struct ObservedCycle {
   std::span<const float> logits;
   int considered;
   int accepted;
+  std::span<const float> certainty = {};  // [slots], or empty: not known
 };
 
 struct CalibrationFit {
@@ -58,8 +61,9 @@ struct CalibrationFit {
 // STS (spec E.3): T_k is the one of 0.05, 0.06, .. 5.00, smaller on ties, with the least ECE of
 // survival (20 bins, survival clamped to [1e-8, 1 - 1e-8]). About 10 us a slot and cycle.
 Result<CalibrationFit> fit_calibration(std::span<const ObservedCycle> cycles, int slots);
-// Scale and offset: those with the least cross-entropy of survival, 1/T_k in [0.02, 20] and b_k in
-// [-30, 30], of single precision. About 1 us a slot and cycle.
+// Scale and offset, and the certainty's weight where all cycles have certainties: those with the
+// least cross-entropy of survival, 1/T_k in [0.02, 20], w_k and b_k in [-30, 30], of single
+// precision. About 1 us a slot and cycle.
 Result<CalibrationFit> fit_scale_offset(std::span<const ObservedCycle> cycles, int slots);
 
 }  // namespace dspark::verify

@@ -14,14 +14,22 @@ Status check_cycles(std::span<const ObservedCycle> cycles, int slots) {
     for (const float logit : c.logits)
       if (!std::isfinite(logit))
         return fail("calibration: cycle {} has a confidence logit of {}", i, logit);
+    if (!c.certainty.empty() && c.certainty.size() != c.logits.size())
+      return fail("calibration: cycle {} has {} certainties, expected {}", i, c.certainty.size(),
+                  slots);
+    for (const float certainty : c.certainty)
+      if (!std::isfinite(certainty))
+        return fail("calibration: cycle {} has a certainty of {}", i, certainty);
   }
   return {};
 }
 
-double SlotSamples::ece(double temperature, double offset) const {
+double SlotSamples::ece(const SlotFit& fit) const {
   Bins bins;
   for (size_t i = 0; i < logit.size(); ++i)
-    bins.add(clamp_prediction(before[i] * sigmoid(logit[i] / temperature + offset)), stood[i]);
+    bins.add(clamp_prediction(before[i] *
+                              fit.confidence(logit[i], certainty.empty() ? 0 : certainty[i])),
+             stood[i]);
   return bins.ece();
 }
 
@@ -30,6 +38,9 @@ Result<SlotSamples> SurvivalSoFar::samples_of(int slot) const {
   for (size_t i = 0; i < cycles_.size(); ++i) {
     if (cycles_[i].considered <= slot) continue;
     samples.logit.push_back(static_cast<double>(cycles_[i].logits[static_cast<size_t>(slot)]));
+    if (has_certainty_)
+      samples.certainty.push_back(
+          static_cast<double>(cycles_[i].certainty[static_cast<size_t>(slot)]));
     samples.before.push_back(survival_[i]);
     samples.stood.push_back(cycles_[i].accepted > slot);
   }
@@ -38,10 +49,12 @@ Result<SlotSamples> SurvivalSoFar::samples_of(int slot) const {
   return samples;
 }
 
-void SurvivalSoFar::multiply(int slot, double temperature, double offset) {
+void SurvivalSoFar::multiply(int slot, const SlotFit& fit) {
+  const auto k = static_cast<size_t>(slot);
   for (size_t i = 0; i < cycles_.size(); ++i)
-    survival_[i] *= sigmoid(
-        static_cast<double>(cycles_[i].logits[static_cast<size_t>(slot)]) / temperature + offset);
+    survival_[i] *=
+        fit.confidence(static_cast<double>(cycles_[i].logits[k]),
+                       has_certainty_ ? static_cast<double>(cycles_[i].certainty[k]) : 0);
 }
 
 Result<CalibrationFit> fit_slots(std::span<const ObservedCycle> cycles, int slots,
@@ -56,10 +69,11 @@ Result<CalibrationFit> fit_slots(std::span<const ObservedCycle> cycles, int slot
     const SlotFit found = fit_slot(samples);
     fit.calibration.temperatures.push_back(found.temperature);
     if (with_offsets) fit.calibration.offsets.push_back(found.offset);
-    fit.ece_before.push_back(unscaled.ece(1, 0));
-    fit.ece_after.push_back(samples.ece(found.temperature, found.offset));
-    raw.multiply(slot, 1, 0);
-    fitted.multiply(slot, found.temperature, found.offset);
+    if (with_offsets && !samples.certainty.empty()) fit.calibration.weights.push_back(found.weight);
+    fit.ece_before.push_back(unscaled.ece({}));
+    fit.ece_after.push_back(samples.ece(found));
+    raw.multiply(slot, {});
+    fitted.multiply(slot, found);
   }
   return fit;
 }

@@ -5,12 +5,15 @@
 namespace dspark::verify {
 namespace {
 
+// STS's grid goes by ECE and always misses the least Brier score by a little.
+constexpr double kLeastBrierGain = 0.002;
+
 void score(std::span<const PromptCycles> prompts, int slots, HeldOut& held_out) {
   std::vector<double> confidence(static_cast<size_t>(slots)), survived(static_cast<size_t>(slots));
   for (size_t p = 1; p < prompts.size(); p += 2) {
     held_out.sample.begin_prompt();
     for (const ObservedCycle& cycle : prompts[p]) {
-      survival(cycle.logits, held_out.calibration, confidence, survived);
+      survival(cycle.logits, cycle.certainty, held_out.calibration, confidence, survived);
       held_out.sample.add(survived, cycle.considered, cycle.accepted);
     }
   }
@@ -32,11 +35,15 @@ Result<CalibrationChoice> choose_calibration(std::span<const PromptCycles> promp
   choice.scale_offset.calibration = as_stored(scale_offset.calibration);
   for (HeldOut* held_out : {&choice.raw, &choice.sts, &choice.scale_offset})
     score(prompts, slots, *held_out);
-  choice.gain = bootstrap_ece_gain(choice.sts.sample, choice.scale_offset.sample);
+  choice.gain =
+      bootstrap_gain(choice.sts.sample, choice.scale_offset.sample, &ConfidenceQuality::ece);
+  choice.brier_gain =
+      bootstrap_gain(choice.sts.sample, choice.scale_offset.sample, &ConfidenceQuality::brier);
   if (!choice.gain)
     return fail("calibration: no prompt that is held out came to a slot: more prompts are needed");
+  const bool better = choice.gain->low > 0 || choice.brier_gain->low > kLeastBrierGain;
   DSPARK_TRY(const CalibrationFit fit,
-             choice.gain->low > 0 ? fit_scale_offset(all, slots) : fit_calibration(all, slots));
+             better ? fit_scale_offset(all, slots) : fit_calibration(all, slots));
   choice.calibration = as_stored(fit.calibration);
   return choice;
 }

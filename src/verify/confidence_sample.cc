@@ -87,16 +87,18 @@ QualityIntervals bootstrap(const ConfidenceSample& sample) {
           share_interval(std::move(brier), all.brier)};
 }
 
-std::optional<Interval> bootstrap_ece_gain(const ConfidenceSample& a, const ConfidenceSample& b) {
+std::optional<Interval> bootstrap_gain(const ConfidenceSample& a, const ConfidenceSample& b,
+                                       std::optional<double> ConfidenceQuality::*figure) {
   CHECK(a.prompts() == b.prompts(), "{} and {} prompts", a.prompts(), b.prompts());
-  const auto all_a = a.metrics().summary().ece, all_b = b.metrics().summary().ece;
+  const auto all_a = a.metrics().summary().*figure, all_b = b.metrics().summary().*figure;
   if (!all_a || !all_b) return std::nullopt;
   std::vector<double> gains;
   std::vector<int> times(a.prompts());
   Draws draws;
   for (int i = 0; i < kResamples; ++i) {
     draws.draw(times);
-    const auto of_a = a.resampled(times).summary().ece, of_b = b.resampled(times).summary().ece;
+    const auto of_a = a.resampled(times).summary().*figure,
+               of_b = b.resampled(times).summary().*figure;
     if (of_a && of_b) gains.push_back(*of_a - *of_b);
   }
   return interval(std::move(gains), *all_a - *all_b);

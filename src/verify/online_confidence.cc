@@ -12,8 +12,8 @@ constexpr double kEceFading = 0.9999;
 // Weights start as if so much had been seen of them; what was seen fades to at most so much.
 constexpr double kPriorInformation = 2, kMostInformation = 200;
 constexpr double kBiasPrior = 4, kBiasFading = 0.97;
-// A margin's worth before anything was seen.
-constexpr double kMarginOffset = -0.2, kMarginScale = 0.3;
+// A certainty's worth before anything was seen.
+constexpr double kCertaintyOffset = -0.5, kCertaintyScale = 0.6;
 // A drift: outcomes of the last 500 slots or so, and not of fewer than these, are off by this many
 // standard deviations, and by this much a slot: what is smaller costs no planner anything.
 constexpr double kDriftFading = 0.998, kDriftDeviations = 5, kDriftSize = 0.04, kDriftLeast = 50;
@@ -47,10 +47,10 @@ double RunningEce::ece() const {
 
 OnlineConfidence::OnlineConfidence(int slots, Signal signal)
     : learns_(signal != Signal::kCalibrated) {
-  const bool margin = signal == Signal::kMargin;
+  const bool certainty = signal == Signal::kCertainty;
   slots_.assign(static_cast<size_t>(slots),
-                Slot{margin ? kMarginOffset : 0.0, margin ? kMarginScale : 1.0, kPriorInformation,
-                     kPriorInformation});
+                Slot{certainty ? kCertaintyOffset : 0.0, certainty ? kCertaintyScale : 1.0,
+                     kPriorInformation, kPriorInformation});
 }
 
 double OnlineConfidence::chance(const Slot& slot, double signal, const RequestBias& bias) const {

@@ -31,16 +31,16 @@ struct RequestBias {
 };
 
 // The chance of slot k, given that those before it stand, is sigmoid(a_k + b_k signal + bias). A
-// signal is a confidence's log-odds, or how far the best candidate's logit lies above the second's:
-// it knows the slot's candidates but not which of them is drawn, so that planners may use it in
-// every mode. Weights follow single outcomes by Newton steps of the log-likelihood whose
-// information fades, which is a Bayesian logistic regression by assumed densities, kept diagonal.
+// signal is a confidence's log-odds, or those of the slot's most likely candidate: it knows the
+// slot's candidates but not which of them is drawn, so that planners may use it in every mode.
+// Weights follow single outcomes by Newton steps of the log-likelihood whose information fades,
+// which is a Bayesian logistic regression by assumed densities, kept diagonal.
 class OnlineConfidence {
  public:
   enum class Signal {
     kCalibrated,  // believed as it is, for as long as outcomes agree with it
     kRaw,         // log-odds that nobody calibrated
-    kMargin,      // a difference of logits, >= 0
+    kCertainty,   // the log-odds of a slot's most likely candidate
   };
   OnlineConfidence(int slots, Signal signal);
 

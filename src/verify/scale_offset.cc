@@ -1,72 +1,113 @@
-// The scale-and-offset form of calibration: Fisher scoring on two numbers a slot.
+// The scale-and-offset form of calibration: Fisher scoring on two numbers a slot, or three.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "verify/calibration_samples.h"
 
 namespace dspark::verify {
 namespace {
 
-constexpr double kLeastScale = 0.02, kMostScale = 20, kMostOffset = 30;
+constexpr double kLeastScale = 0.02, kMostScale = 20, kMost = 30;
 constexpr int kMostSteps = 100, kMostHalvings = 30;
 
-struct Line {
-  double scale = 1, offset = 0;
-};
+// Scale of the logit, offset, weight of the certainty.
+using Line = std::array<double, 3>;
+using Inputs = Line;  // what each of them is multiplied with
+
+size_t numbers_of(const SlotSamples& samples) { return samples.certainty.empty() ? 2 : 3; }
+
+Inputs inputs_of(const SlotSamples& samples, size_t i) {
+  return {samples.logit[i], 1, samples.certainty.empty() ? 0 : samples.certainty[i]};
+}
+
+double confidence(const Line& line, const Inputs& x) {
+  return sigmoid(line[0] * x[0] + line[1] * x[1] + line[2] * x[2]);
+}
 
 // Mean cross-entropy of survival at the slot.
-double loss_of(const SlotSamples& samples, Line line) {
+double loss_of(const SlotSamples& samples, const Line& line) {
   double sum = 0;
   for (size_t i = 0; i < samples.logit.size(); ++i) {
-    const double s =
-        clamp_prediction(samples.before[i] * sigmoid(line.scale * samples.logit[i] + line.offset));
+    const double s = clamp_prediction(samples.before[i] * confidence(line, inputs_of(samples, i)));
     sum -= real_log(samples.stood[i] ? s : 1 - s);
   }
   return sum / static_cast<double>(samples.logit.size());
 }
 
+// A symmetric positive definite system.
+struct System {
+  std::array<Line, 3> matrix{};
+  Line right{};
+
+  // Of the first n unknowns, those fixed left out.
+  Line solved(size_t n, const std::array<bool, 3>& fixed) const {
+    std::array<Line, 3> m = matrix;
+    Line x{};
+    Line r = right;
+    for (size_t i = 0; i < n; ++i) {
+      if (fixed[i]) continue;
+      for (size_t j = i + 1; j < n; ++j) {
+        if (fixed[j]) continue;
+        const double by = m[j][i] / m[i][i];
+        for (size_t k = i; k < n; ++k) m[j][k] -= by * m[i][k];
+        r[j] -= by * r[i];
+      }
+    }
+    for (size_t i = n; i-- > 0;) {
+      if (fixed[i]) continue;
+      double sum = r[i];
+      for (size_t k = i + 1; k < n; ++k)
+        if (!fixed[k]) sum -= m[i][k] * x[k];
+      x[i] = sum / m[i][i];
+    }
+    return x;
+  }
+};
+
 // The step to where the loss would be least if it were its quadratic model, whose curvature is the
 // Fisher information: never negative, which the loss's own may be.
-Line step_from(const SlotSamples& samples, Line line) {
-  double g_scale = 0, g_offset = 0, h_scale = 0, h_both = 0, h_offset = 0;
+Line step_from(const SlotSamples& samples, const Line& line) {
+  const size_t n = numbers_of(samples);
+  System system;
   for (size_t i = 0; i < samples.logit.size(); ++i) {
-    const double z = samples.logit[i];
-    const double c = sigmoid(line.scale * z + line.offset);
-    const double s = samples.before[i] * c;
+    const Inputs x = inputs_of(samples, i);
+    const double c = confidence(line, x), s = samples.before[i] * c;
     if (!(1 - c > 0)) continue;  // as flat as it gets
     // Of the loss by the line's value: (s - y) (1 - c) / (1 - s), of variance s (1 - c)^2 / (1 -
     // s).
     const double ratio = (1 - c) / (1 - s);
     const double slope = (s - (samples.stood[i] ? 1 : 0)) * ratio;
     const double weight = s * (1 - c) * ratio;
-    g_scale += slope * z;
-    g_offset += slope;
-    h_scale += weight * z * z;
-    h_both += weight * z;
-    h_offset += weight;
+    for (size_t a = 0; a < n; ++a) {
+      system.right[a] -= slope * x[a];
+      for (size_t b = 0; b < n; ++b) system.matrix[a][b] += weight * x[a] * x[b];
+    }
   }
-  // Where all logits are alike, one of many best lines.
-  const double ridge = 1e-9 * (h_scale + h_offset) + 1e-12;
-  h_scale += ridge;
-  h_offset += ridge;
-  const double determinant = h_scale * h_offset - h_both * h_both;
-  Line step{(h_both * g_offset - h_offset * g_scale) / determinant,
-            (h_both * g_scale - h_scale * g_offset) / determinant};
-  // Against a bound of the scale, the best offset is still to be found.
-  const double scale = std::clamp(line.scale + step.scale, kLeastScale, kMostScale);
-  if (scale != line.scale + step.scale) {
-    step.scale = scale - line.scale;
-    step.offset = -(g_offset + h_both * step.scale) / h_offset;
+  // Where all inputs are alike, one of many best lines.
+  double trace = 0;
+  for (size_t a = 0; a < n; ++a) trace += system.matrix[a][a];
+  for (size_t a = 0; a < n; ++a) system.matrix[a][a] += 1e-9 * trace + 1e-12;
+  Line step = system.solved(n, {});
+  // Against a bound of the scale, the others' best is still to be found.
+  const double scale = std::clamp(line[0] + step[0], kLeastScale, kMostScale);
+  if (scale != line[0] + step[0]) {
+    const double by = scale - line[0];
+    for (size_t a = 1; a < n; ++a) system.right[a] -= system.matrix[a][0] * by;
+    step = system.solved(n, {true, false, false});
+    step[0] = by;
   }
   return step;
 }
 
-Line moved(Line line, Line step, double by) {
-  return {std::clamp(line.scale + by * step.scale, kLeastScale, kMostScale),
-          std::clamp(line.offset + by * step.offset, -kMostOffset, kMostOffset)};
+Line moved(const Line& line, const Line& step, double by) {
+  return {std::clamp(line[0] + by * step[0], kLeastScale, kMostScale),
+          std::clamp(line[1] + by * step[1], -kMost, kMost),
+          std::clamp(line[2] + by * step[2], -kMost, kMost)};
 }
 
 Line fitted_line(const SlotSamples& samples) {
-  Line line;
+  Line line{1, 0, 0};
   double loss = loss_of(samples, line);
   for (int i = 0; i < kMostSteps; ++i) {
     const Line step = step_from(samples, line);
@@ -92,8 +133,8 @@ Result<CalibrationFit> fit_scale_offset(std::span<const ObservedCycle> cycles, i
   return fit_slots(cycles, slots, true, [](const SlotSamples& samples) {
     const Line line = fitted_line(samples);
     // As a file will hold it, so that later slots are fitted to what the engine computes.
-    return SlotFit{static_cast<double>(static_cast<float>(1 / line.scale)),
-                   static_cast<double>(static_cast<float>(line.offset))};
+    const auto stored = [](double value) { return static_cast<double>(static_cast<float>(value)); };
+    return SlotFit{stored(1 / line[0]), stored(line[1]), stored(line[2])};
   });
 }
 

@@ -11,10 +11,11 @@ namespace dspark::verify {
 
 inline double sigmoid(double x) { return 1 / (1 + real_exp(-x)); }  // 0 below -709
 
-// The confidence of a slot with this logit; 0 where it is NaN.
-inline double calibrated(float logit, const Calibration& calibration, size_t slot) {
-  if (std::isnan(logit)) return 0;
-  return sigmoid(calibrated_log_odds(logit, calibration, slot));
+// The confidence of a slot with this logit and certainty; 0 where one is NaN.
+inline double calibrated(float logit, float certainty, const Calibration& calibration,
+                         size_t slot) {
+  if (std::isnan(logit) || std::isnan(certainty)) return 0;
+  return sigmoid(calibrated_log_odds(logit, certainty, calibration, slot));
 }
 
 }  // namespace dspark::verify

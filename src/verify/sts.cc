@@ -11,12 +11,12 @@ double grid_temperature(int i) { return static_cast<double>(5 + i) / 100; }
 
 Result<CalibrationFit> fit_calibration(std::span<const ObservedCycle> cycles, int slots) {
   return fit_slots(cycles, slots, false, [](const SlotSamples& samples) {
-    double best = grid_temperature(0), least = samples.ece(best, 0);
+    double best = grid_temperature(0), least = samples.ece({best});
     for (int i = 1; i < kGrid; ++i) {
-      const double ece = samples.ece(grid_temperature(i), 0);
+      const double ece = samples.ece({grid_temperature(i)});
       if (ece < least) least = ece, best = grid_temperature(i);
     }
-    return SlotFit{best, 0};
+    return SlotFit{best};
   });
 }
 

@@ -9,12 +9,14 @@ namespace dspark::verify {
 
 // The log-odds of the calibrated chance that the slot is accepted if those before it are; NaN for
 // NaN.
-double calibrated_log_odds(float logit, const Calibration& calibration, size_t slot);
+double calibrated_log_odds(float logit, float certainty, const Calibration& calibration,
+                           size_t slot);
 
 // confidence[k] = the calibrated chance that slot k is accepted if those before it are;
 // survival[k] = the product of confidences up to k. A logit that is NaN ends the survival: 0.
-// logits, confidence, survival: [slots]
-void survival(std::span<const float> logits, const Calibration& calibration,
-              std::span<double> confidence, std::span<double> survival);
+// logits, confidence, survival: [slots]; certainty: [slots], or empty: 0
+void survival(std::span<const float> logits, std::span<const float> certainty,
+              const Calibration& calibration, std::span<double> confidence,
+              std::span<double> survival);
 
 }  // namespace dspark::verify

@@ -57,7 +57,8 @@ class Calibrate(ProgramTest):
         for row in json_file["rows"]:
             self.assertEqual(row["temperature"], 0 if row["mode"] == "greedy" else 1)
             self.assertEqual(len(row["temperatures"]), SLOTS)
-            self.assertEqual(len(row["offsets"]), SLOTS if row["form"] == "scale_offset" else 0)
+            for extra in ("offsets", "weights"):
+                self.assertEqual(len(row[extra]), SLOTS if row["form"] == "scale_offset" else 0)
             held = row["held_out"]
             self.assertEqual((row["prompts"], held["prompts"]), (12, 6))
             for form in ("raw", "sts", "scale_offset"):

@@ -155,7 +155,8 @@ class Simulate(ProgramTest):
                 self.assertEqual(sum(answer["tokens"] for answer in answers), row["tokens"])
                 for answer in answers:
                     drafted = sum(cycle[0] for cycle in answer["cycles"])
-                    self.assertEqual(len(answer["logits"]), drafted if model == self.model else 0)
+                    for signal in ("logits", "certainties"):
+                        self.assertEqual(len(answer[signal]), drafted if model == self.model else 0)
                 result = self.simulate("--outcomes", record, "--concurrency", "2", "--cycles", "2000")
                 self.assertIn(f"{len(cycles)} cycles of 6 answers", result.stdout)
         for line, words in (("{}", "not the outcomes"), ('{"outcomes": 3}', "not the outcomes"),

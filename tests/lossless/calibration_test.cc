@@ -67,6 +67,51 @@ TEST(ScaleOffset, FindsWhatMadeTheOutcomes) {
   }
 }
 
+// Outcomes that certainties decide, with logits that know a part of them.
+TEST(ScaleOffset, WeighsTheCertainty) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  std::uniform_real_distribution<double> uniform;
+  std::vector<std::vector<float>> logits(20000), certainties(20000);
+  std::vector<PromptCycles> prompts(200);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    int accepted = 2;
+    for (int k = 1; k >= 0; --k) {
+      const float u = 2 * normal(random), z = normal(random);
+      logits[i].insert(logits[i].begin(), z);
+      certainties[i].insert(certainties[i].begin(), u);
+      if (uniform(random) > 1 / (1 + std::exp(-0.5 * double{z} - 0.8 * double{u} + 0.4)))
+        accepted = k;
+    }
+    prompts[i % 200].push_back({logits[i], 2, accepted, certainties[i]});
+  }
+  PromptCycles all, without;
+  for (const PromptCycles& prompt : prompts) all.insert(all.end(), prompt.begin(), prompt.end());
+  const Calibration found = fit_scale_offset(all, 2).take().calibration;
+  for (size_t k = 0; k < 2; ++k) {
+    EXPECT_NEAR(1 / found.temperatures[k], 0.5, 0.08) << k;
+    EXPECT_NEAR(found.weights[k], 0.8, 0.08) << k;
+    EXPECT_NEAR(found.offsets[k], -0.4, 0.08) << k;
+  }
+  EXPECT_TRUE(validate(found).ok());
+  EXPECT_EQ(as_stored(found).weights, found.weights);
+  EXPECT_FALSE(validate({{1}, {0}, {std::nan("")}}).ok());
+  EXPECT_FALSE(validate({{1}, {}, {1}}).ok());
+
+  // It is chosen for telling drafts apart.
+  const CalibrationChoice choice = choose_calibration(prompts, 2).take();
+  EXPECT_EQ(form_of(choice.calibration), CalibrationForm::kScaleOffset);
+  EXPECT_GT(choice.brier_gain->low, 0);
+  EXPECT_GT(*choice.scale_offset.sample.metrics().summary().auc,
+            *choice.sts.sample.metrics().summary().auc + 0.1);
+
+  // One cycle whose certainties nobody knows: none are weighed.
+  all[7].certainty = {};
+  EXPECT_TRUE(fit_scale_offset(all, 2).take().calibration.weights.empty());
+  all[7].certainty = std::span(certainties[0]).first(1);
+  EXPECT_FALSE(fit_scale_offset(all, 2).ok());
+}
+
 TEST(ScaleOffset, OfOutcomesThatAreAllAlike) {
   std::mt19937 random(1);
   std::vector<std::vector<float>> rows(40, std::vector<float>(2));
@@ -94,10 +139,13 @@ TEST(ScaleOffset, SameErrorsAsSts) {
 TEST(Calibration, OffsetsShiftTheLogit) {
   std::vector<double> confidence(2), survived(2);
   const std::vector<float> logits{2, 1};
-  survival(logits, {{4}, {0.5}}, confidence, survived);
+  survival(logits, {}, {{4}, {0.5}}, confidence, survived);
   EXPECT_NEAR(confidence[0], 1 / (1 + std::exp(-1.0)), 1e-15);
   EXPECT_NEAR(confidence[1], 1 / (1 + std::exp(-1.0)), 1e-15);  // beyond both: raw
   EXPECT_FALSE(validate({{1}, {std::nan("")}}).ok());
+  survival(logits, std::vector<float>{3, 1}, {{4}, {0.5}, {-0.25}}, confidence, survived);
+  EXPECT_NEAR(confidence[0], 1 / (1 + std::exp(-0.25)), 1e-15);
+  EXPECT_NEAR(confidence[1], 1 / (1 + std::exp(-1.0)), 1e-15);
   EXPECT_STREQ(form_name(form_of({{1}, {}})), "sts");
   EXPECT_STREQ(form_name(form_of({{1}, {0}})), "scale_offset");
   EXPECT_EQ(as_stored({{1.07}, {}}).temperatures[0], double{1.07f});
@@ -178,7 +226,7 @@ TEST(ConfidenceSample, CountsPromptsAsOftenAsTheyAreDrawn) {
   EXPECT_EQ(sample.metrics().at(0).count, 4);
   const ConfidenceSample none(2);
   EXPECT_FALSE(bootstrap(none).ece.has_value());
-  EXPECT_FALSE(bootstrap_ece_gain(none, none).has_value());
+  EXPECT_FALSE(bootstrap_gain(none, none, &ConfidenceQuality::ece).has_value());
 }
 
 TEST(Matching, ByModeAndNearestTemperature) {

@@ -11,8 +11,8 @@ namespace {
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
-// A drafter of three slots: slot k is accepted with chance logistic(a[k] + b * margin + own),
-// margin drawn anew, own being a request's.
+// A drafter of three slots: slot k is accepted with chance logistic(a[k] + b * certainty + own),
+// certainty drawn anew, own being a request's.
 struct Drafts {
   double a[3] = {0.8, -0.2, -0.9};
   double b = 0.6;
@@ -28,21 +28,21 @@ struct Drafts {
     int counted = 0;
     for (int i = 0; i < blocks; ++i)
       for (int k = 0; k < 3; ++k) {
-        const double margin = std::fabs(2 * normal());
-        const double truth = logistic(a[k] + b * margin + own);
-        const double p = online.confidence(k, margin, bias);
+        const double certainty = std::fabs(2 * normal());
+        const double truth = logistic(a[k] + b * certainty + own);
+        const double p = online.confidence(k, certainty, bias);
         if (i >= blocks / 2) error += std::fabs(p - truth), ++counted;
         const bool accepted = uniform() < truth;
-        online.observe(k, margin, bias, accepted);
+        online.observe(k, certainty, bias, accepted);
         if (!accepted) break;
       }
     return error / counted;
   }
 };
 
-TEST(OnlineConfidence, LearnsWhatMarginsAreWorth) {
+TEST(OnlineConfidence, LearnsWhatCertaintiesAreWorth) {
   Drafts drafts;
-  OnlineConfidence online(3, OnlineConfidence::Signal::kMargin);
+  OnlineConfidence online(3, OnlineConfidence::Signal::kCertainty);
   EXPECT_TRUE(online.learns());
   EXPECT_EQ(online.ece(), 0);
   for (int i = 0; i < 40; ++i) drafts.request(online, 100, 0);
@@ -56,7 +56,7 @@ TEST(OnlineConfidence, LearnsWhatMarginsAreWorth) {
 
 TEST(OnlineConfidence, ARequestsOwnHistoryCounts) {
   Drafts drafts;
-  OnlineConfidence online(3, OnlineConfidence::Signal::kMargin);
+  OnlineConfidence online(3, OnlineConfidence::Signal::kCertainty);
   for (int i = 0; i < 60; ++i) drafts.request(online, 100, drafts.normal());
   double error = 0;
   for (int i = 0; i < 30; ++i) error += drafts.request(online, 100, i % 2 == 0 ? 1.5 : -1.5) / 30;
@@ -65,7 +65,7 @@ TEST(OnlineConfidence, ARequestsOwnHistoryCounts) {
 
 TEST(OnlineConfidence, FollowsAChange) {
   Drafts drafts;
-  OnlineConfidence online(3, OnlineConfidence::Signal::kMargin);
+  OnlineConfidence online(3, OnlineConfidence::Signal::kCertainty);
   for (int i = 0; i < 40; ++i) drafts.request(online, 100, 0);
   for (double& a : drafts.a) a -= 1.5;
   for (int i = 0; i < 10; ++i) drafts.request(online, 100, 0);
@@ -108,7 +108,7 @@ TEST(OnlineConfidence, CalibratedOnesStayAsTheyAreUntilTheyAreNotTrue) {
 }
 
 TEST(OnlineConfidence, ASlotNobodyLooksAtIsTriedAgain) {
-  OnlineConfidence online(1, OnlineConfidence::Signal::kMargin);
+  OnlineConfidence online(1, OnlineConfidence::Signal::kCertainty);
   RequestBias bias;
   for (int i = 0; i < 300; ++i) online.observe(0, 1, bias, false);
   int fair = 0;

@@ -76,7 +76,7 @@ TEST(Resources, SurvivalTakesNoMemory) {
   const std::vector<float> logits(kSlots, 1.5f);
   std::vector<double> confidence(kSlots), survived(kSlots);
   const int64_t before = allocations;
-  survival(logits, calibration, confidence, survived);
+  survival(logits, {}, calibration, confidence, survived);
   EXPECT_EQ(allocations, before);
 }
 

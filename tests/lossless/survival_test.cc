@@ -16,7 +16,7 @@ struct Survived {
 
 Survived survived(const std::vector<float>& logits, const Calibration& calibration) {
   Survived s{std::vector<double>(logits.size()), std::vector<double>(logits.size())};
-  survival(logits, calibration, s.confidence, s.survival);
+  survival(logits, {}, calibration, s.confidence, s.survival);
   return s;
 }
 

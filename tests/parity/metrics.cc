@@ -63,7 +63,7 @@ void check_confidence(const json& c, int slots, Report& report) {
   for (const json& cycle : c["cycles"]) {
     const auto logits = cycle["logits"].get<std::vector<float>>();
     std::vector<double> confidence(logits.size()), survival(logits.size());
-    verify::survival(logits, {}, confidence, survival);
+    verify::survival(logits, {}, {}, confidence, survival);
     int accepted = 0;
     for (const json& bit : cycle["accept_prefix_mask"]) accepted += bit.get<int>();
     const int considered = cycle["effective_proposal_length"].get<int>();

@@ -33,9 +33,9 @@ void check_sts(const std::filesystem::path& folder, Report& report) {
   verify::ConfidenceMetrics before(static_cast<int>(slots)), after(static_cast<int>(slots));
   std::vector<double> confidence(slots), survival(slots);
   for (const verify::ObservedCycle& cycle : observed) {
-    verify::survival(cycle.logits, {}, confidence, survival);
+    verify::survival(cycle.logits, {}, {}, confidence, survival);
     before.add(survival, cycle.considered, cycle.accepted);
-    verify::survival(cycle.logits, fit.value().calibration, confidence, survival);
+    verify::survival(cycle.logits, {}, fit.value().calibration, confidence, survival);
     after.add(survival, cycle.considered, cycle.accepted);
   }
   for (size_t k = 0; k < slots; ++k) {

@@ -151,6 +151,19 @@ class Train(ProgramTest):
         other = read_json_lines(self.scratch / "other/metrics.jsonl")[0]
         self.assertLess(other["ce_loss"], first["fresh"]["ce_loss"] - 3)
 
+    def test_a_layer_more_begins_with_nothing_to_add(self):
+        self.train("base")
+        loss = {}
+        for layers in (1, 2):
+            self.train(f"on{layers}", "--set", f"drafter.start='{self.scratch / 'base/drafter.gguf'}'", "--set",
+                       f"drafter.layers={layers}", "--set", "optimiser.steps=2", "--set", "optimiser.learning_rate=1e-7")
+            loss[layers] = read_json_lines(self.scratch / f"on{layers}/metrics.jsonl")[0]["loss"]
+        self.assertAlmostEqual(loss[1], loss[2], delta=1e-4 * loss[1])
+        self.train("learns", "--set", f"drafter.start='{self.scratch / 'base/drafter.gguf'}'", "--set",
+                   "drafter.layers=2")
+        rows = [r["loss"] for r in read_json_lines(self.scratch / "learns/metrics.jsonl") if r["split"] == "trained"]
+        self.assertLess(rows[-1], rows[0])
+
     def test_bad_recipes(self):
         def refused(text, *parts):
             path = self.write("bad.toml", text)
