@@ -5,10 +5,12 @@
                      [--out FILE.json]
 
 `dspark run` answers prompts with the planner auto and a trace of its steps. After --quiet-s seconds another
-process takes one CPU whole, for --busy-s seconds. Steps are read in windows of a quarter second: the window's
-error is the median of |predicted / real - 1| over its steps that had no prompt rows, since a prompt's are priced
-from far fewer samples. A change shows where the median time of a row leaves what it was by a fifth, and is
-followed from the first window on whose error, and that of the three behind it, is below 15 %.
+process takes one CPU whole, for --busy-s seconds. Steps are read in windows of a quarter second, those that had no
+prompt rows, since a prompt's are priced from far fewer samples: the window's bias is how far the median of predicted
+/ real lies from 1, its scatter the median of |predicted / real - 1|, which no prediction can lower while a
+neighbour's time slices fall into some steps and not into others. A change shows where the median time of a row
+leaves what it was by a fifth, and is followed from the first window on whose bias, and the median bias of it and the
+three behind it, is below 15 %.
 """
 import argparse
 import json
@@ -27,7 +29,7 @@ SPIN = [sys.executable, "-c", "while True: pass"]
 
 
 def windows_of(trace):
-    """[(second, median ms of a row, median error)] of a trace's planned steps without prompt rows."""
+    """[(second, median ms of a row, bias, scatter)] of a trace's planned steps without prompt rows."""
     found = {}
     for event in json.loads(trace.read_text())["traceEvents"]:
         step = event.get("args", {})
@@ -35,21 +37,24 @@ def windows_of(trace):
             continue
         row = step["real_ms"] / step["rows"]
         found.setdefault(int(event["ts"] / 1e6 / WINDOW_S), []).append(
-            (row, abs(step["predicted_ms"] / step["real_ms"] - 1)))
-    return [(w * WINDOW_S, statistics.median(r for r, _ in steps), statistics.median(e for _, e in steps))
+            (row, step["predicted_ms"] / step["real_ms"]))
+    return [(w * WINDOW_S, statistics.median(row for row, _ in steps),
+             abs(statistics.median(ratio for _, ratio in steps) - 1),
+             statistics.median(abs(ratio - 1) for _, ratio in steps))
             for w, steps in sorted(found.items()) if len(steps) >= 3]
 
 
 def followed_after(windows, begin, end, usual):
     """When a row's time left `usual` between begin and end, and how long until predictions followed it."""
     spans = [w for w in windows if begin <= w[0] < end]
-    changed = next((i for i, (_, row, _) in enumerate(spans) if abs(row / usual - 1) > 0.2), None)
+    changed = next((i for i, (_, row, _, _) in enumerate(spans) if abs(row / usual - 1) > 0.2), None)
     if changed is None:
         return None
     for i in range(changed, len(spans) - 3):
-        if all(error < FOLLOWED for _, _, error in spans[i:i + 4]):
+        if spans[i][2] < FOLLOWED and statistics.median(bias for _, _, bias, _ in spans[i:i + 4]) < FOLLOWED:
             return {"at_s": spans[changed][0], "followed_after_s": spans[i][0] - spans[changed][0],
-                    "row_ms_before": usual, "row_ms": statistics.median(row for _, row, _ in spans[i:])}
+                    "row_ms_before": usual, "row_ms": statistics.median(row for _, row, _, _ in spans[i:]),
+                    "scatter": statistics.median(scatter for _, _, _, scatter in spans[i:])}
     return {"at_s": spans[changed][0], "followed_after_s": None, "row_ms_before": usual}
 
 
@@ -87,7 +92,7 @@ def main():
         if main_process.wait() != 0:
             sys.exit("dspark run failed")
         windows = windows_of(trace)
-    before = [row for at, row, _ in windows if 2 <= at < args.quiet_s]
+    before = [row for at, row, _, _ in windows if 2 <= at < args.quiet_s]
     usual = statistics.median(before)
     busy = followed_after(windows, args.quiet_s - 0.5, args.quiet_s + args.busy_s, usual)
     quiet_again = None
@@ -95,8 +100,8 @@ def main():
         quiet_again = followed_after(windows, args.quiet_s + args.busy_s - 0.5, windows[-1][0], busy["row_ms"])
     result = {"cpu": cpu_model(), "concurrency": args.concurrency, "neighbour_came": busy,
               "neighbour_went": quiet_again,
-              "error_before": statistics.median(e for at, _, e in windows if 2 <= at < args.quiet_s),
-              "windows": [[at, round(row, 4), round(error, 4)] for at, row, error in windows]}
+              "scatter_before": statistics.median(e for at, _, _, e in windows if 2 <= at < args.quiet_s),
+              "windows": [[at, *(round(value, 4) for value in values)] for at, *values in windows]}
     for name in ("neighbour_came", "neighbour_went"):
         print(name.replace("_", " ") + ":", result[name])
     if args.out:
