@@ -9,8 +9,8 @@ process takes one CPU whole, for --busy-s seconds. Steps are read in windows of 
 prompt rows, since a prompt's are priced from far fewer samples: the window's bias is how far the median of predicted
 / real lies from 1, its scatter the median of |predicted / real - 1|, which no prediction can lower while a
 neighbour's time slices fall into some steps and not into others. A change shows where the median time of a row
-leaves what it was by a fifth, and is followed from the first window on whose bias, and the median bias of it and the
-three behind it, is below 15 %.
+leaves what it was by a fifth, and is followed from the first window on whose bias, and that of the three behind it,
+is below 15 %.
 """
 import argparse
 import json
@@ -51,7 +51,7 @@ def followed_after(windows, begin, end, usual):
     if changed is None:
         return None
     for i in range(changed, len(spans) - 3):
-        if spans[i][2] < FOLLOWED and statistics.median(bias for _, _, bias, _ in spans[i:i + 4]) < FOLLOWED:
+        if all(bias < FOLLOWED for _, _, bias, _ in spans[i:i + 4]):
             return {"at_s": spans[changed][0], "followed_after_s": spans[i][0] - spans[changed][0],
                     "row_ms_before": usual, "row_ms": statistics.median(row for _, row, _, _ in spans[i:]),
                     "scatter": statistics.median(scatter for _, _, _, scatter in spans[i:])}

@@ -30,8 +30,8 @@ std::string reason(const verify::CalibrationChoice& choice) {
   return fmt::format(
       "stored: {}; scale_offset lowers the ECE of sts by {:.4f} ({}), its Brier score by {:.4f} "
       "({})\n",
-      verify::form_name(verify::form_of(choice.calibration)), gain, interval_text(choice.gain, 4),
-      brier, interval_text(choice.brier_gain, 4));
+      verify::form_name(verify::form_of(choice.calibration)), gain,
+      interval_text(choice.gain.ece, 4), brier, interval_text(choice.gain.brier, 4));
 }
 
 }  // namespace
@@ -89,8 +89,8 @@ Json calibration_row(const ModeResult& result, size_t prompts, int slots) {
           {"held_out",
            {{"prompts", choice.raw.sample.prompts()},
             {"cycles", choice.raw.sample.cycles()},
-            {"ece_gain_interval", interval_json(choice.gain)},
-            {"brier_gain_interval", interval_json(choice.brier_gain)},
+            {"ece_gain_interval", interval_json(choice.gain.ece)},
+            {"brier_gain_interval", interval_json(choice.gain.brier)},
             {"raw", figures(choice.raw)},
             {"sts", figures(choice.sts)},
             {"scale_offset", figures(choice.scale_offset)}}}};

@@ -20,7 +20,7 @@ struct SlotFit {
   double temperature = 1, offset = 0, weight = 0;
 
   double confidence(double logit, double certainty) const {
-    return sigmoid(logit / temperature + weight * certainty + offset);
+    return sigmoid(logit / temperature + offset + weight * certainty);
   }
 };
 

@@ -35,13 +35,10 @@ Result<CalibrationChoice> choose_calibration(std::span<const PromptCycles> promp
   choice.scale_offset.calibration = as_stored(scale_offset.calibration);
   for (HeldOut* held_out : {&choice.raw, &choice.sts, &choice.scale_offset})
     score(prompts, slots, *held_out);
-  choice.gain =
-      bootstrap_gain(choice.sts.sample, choice.scale_offset.sample, &ConfidenceQuality::ece);
-  choice.brier_gain =
-      bootstrap_gain(choice.sts.sample, choice.scale_offset.sample, &ConfidenceQuality::brier);
-  if (!choice.gain)
+  choice.gain = bootstrap_gain(choice.sts.sample, choice.scale_offset.sample);
+  if (!choice.gain.ece)
     return fail("calibration: no prompt that is held out came to a slot: more prompts are needed");
-  const bool better = choice.gain->low > 0 || choice.brier_gain->low > kLeastBrierGain;
+  const bool better = choice.gain.ece->low > 0 || choice.gain.brier->low > kLeastBrierGain;
   DSPARK_TRY(const CalibrationFit fit,
              better ? fit_scale_offset(all, slots) : fit_calibration(all, slots));
   choice.calibration = as_stored(fit.calibration);

@@ -25,8 +25,7 @@ struct CalibrationChoice {
   explicit CalibrationChoice(int slots) : raw(slots), sts(slots), scale_offset(slots) {}
   Calibration calibration;  // of the chosen form, fitted to all cycles, as_stored()
   HeldOut raw, sts, scale_offset;
-  // Held-out figures of STS less those of scale and offset.
-  std::optional<Interval> gain, brier_gain;
+  QualityIntervals gain;  // held-out figures of STS less those of scale and offset
   const HeldOut& chosen() const {
     return form_of(calibration) == CalibrationForm::kSts ? sts : scale_offset;
   }
@@ -34,8 +33,7 @@ struct CalibrationChoice {
 
 // Prompts 0, 2, 4 .. are fitted to, 1, 3, 5 .. held out. Scale and offset are chosen where they are
 // better beyond noise, in ECE (truer) or by 0.002 in Brier score (telling drafts apart better),
-// else STS. An error where one of the fits gives one, or nothing is
-// held out.
+// else STS. An error where one of the fits gives one, or nothing is held out.
 Result<CalibrationChoice> choose_calibration(std::span<const PromptCycles> prompts, int slots);
 
 }  // namespace dspark::verify

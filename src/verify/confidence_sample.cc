@@ -87,21 +87,26 @@ QualityIntervals bootstrap(const ConfidenceSample& sample) {
           share_interval(std::move(brier), all.brier)};
 }
 
-std::optional<Interval> bootstrap_gain(const ConfidenceSample& a, const ConfidenceSample& b,
-                                       std::optional<double> ConfidenceQuality::*figure) {
+QualityIntervals bootstrap_gain(const ConfidenceSample& a, const ConfidenceSample& b) {
   CHECK(a.prompts() == b.prompts(), "{} and {} prompts", a.prompts(), b.prompts());
-  const auto all_a = a.metrics().summary().*figure, all_b = b.metrics().summary().*figure;
-  if (!all_a || !all_b) return std::nullopt;
-  std::vector<double> gains;
+  const auto less = [](const std::optional<double>& x, const std::optional<double>& y) {
+    return x && y ? std::optional(*x - *y) : std::nullopt;
+  };
+  std::vector<double> ece, auc, brier;
   std::vector<int> times(a.prompts());
   Draws draws;
   for (int i = 0; i < kResamples; ++i) {
     draws.draw(times);
-    const auto of_a = a.resampled(times).summary().*figure,
-               of_b = b.resampled(times).summary().*figure;
-    if (of_a && of_b) gains.push_back(*of_a - *of_b);
+    const ConfidenceQuality of_a = a.resampled(times).summary(),
+                            of_b = b.resampled(times).summary();
+    if (const auto gain = less(of_a.ece, of_b.ece)) ece.push_back(*gain);
+    if (const auto gain = less(of_a.auc, of_b.auc)) auc.push_back(*gain);
+    if (const auto gain = less(of_a.brier, of_b.brier)) brier.push_back(*gain);
   }
-  return interval(std::move(gains), *all_a - *all_b);
+  const ConfidenceQuality all_a = a.metrics().summary(), all_b = b.metrics().summary();
+  return {interval(std::move(ece), less(all_a.ece, all_b.ece)),
+          interval(std::move(auc), less(all_a.auc, all_b.auc)),
+          interval(std::move(brier), less(all_a.brier, all_b.brier))};
 }
 
 }  // namespace dspark::verify

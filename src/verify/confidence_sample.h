@@ -49,8 +49,7 @@ struct QualityIntervals {
 // figure: noise within bins adds to the ECE of every resample, so that plain quantiles would lie
 // above an ECE that is small.
 QualityIntervals bootstrap(const ConfidenceSample& sample);
-// Of a figure of `a` less that of `b`, two predictions for the same cycles.
-std::optional<Interval> bootstrap_gain(const ConfidenceSample& a, const ConfidenceSample& b,
-                                       std::optional<double> ConfidenceQuality::*figure);
+// Of the figures of `a` less those of `b`, two predictions for the same cycles.
+QualityIntervals bootstrap_gain(const ConfidenceSample& a, const ConfidenceSample& b);
 
 }  // namespace dspark::verify

@@ -1,7 +1,6 @@
 // The scale-and-offset form of calibration: Fisher scoring on two numbers a slot, or three.
 #include <algorithm>
 #include <array>
-#include <utility>
 
 #include "verify/calibration_samples.h"
 
@@ -40,27 +39,22 @@ struct System {
   std::array<Line, 3> matrix{};
   Line right{};
 
-  // Of the first n unknowns, those fixed left out.
-  Line solved(size_t n, const std::array<bool, 3>& fixed) const {
+  // Of the unknowns [first, end); the others are 0.
+  Line solved(size_t first, size_t end) const {
     std::array<Line, 3> m = matrix;
-    Line x{};
-    Line r = right;
-    for (size_t i = 0; i < n; ++i) {
-      if (fixed[i]) continue;
-      for (size_t j = i + 1; j < n; ++j) {
-        if (fixed[j]) continue;
+    Line x = right;
+    for (size_t i = first; i < end; ++i)
+      for (size_t j = i + 1; j < end; ++j) {
         const double by = m[j][i] / m[i][i];
-        for (size_t k = i; k < n; ++k) m[j][k] -= by * m[i][k];
-        r[j] -= by * r[i];
+        for (size_t k = i; k < end; ++k) m[j][k] -= by * m[i][k];
+        x[j] -= by * x[i];
       }
+    for (size_t i = end; i-- > first;) {
+      for (size_t k = i + 1; k < end; ++k) x[i] -= m[i][k] * x[k];
+      x[i] /= m[i][i];
     }
-    for (size_t i = n; i-- > 0;) {
-      if (fixed[i]) continue;
-      double sum = r[i];
-      for (size_t k = i + 1; k < n; ++k)
-        if (!fixed[k]) sum -= m[i][k] * x[k];
-      x[i] = sum / m[i][i];
-    }
+    std::fill_n(x.begin(), first, 0.0);
+    std::fill(x.begin() + static_cast<std::ptrdiff_t>(end), x.end(), 0.0);
     return x;
   }
 };
@@ -88,13 +82,13 @@ Line step_from(const SlotSamples& samples, const Line& line) {
   double trace = 0;
   for (size_t a = 0; a < n; ++a) trace += system.matrix[a][a];
   for (size_t a = 0; a < n; ++a) system.matrix[a][a] += 1e-9 * trace + 1e-12;
-  Line step = system.solved(n, {});
+  Line step = system.solved(0, n);
   // Against a bound of the scale, the others' best is still to be found.
   const double scale = std::clamp(line[0] + step[0], kLeastScale, kMostScale);
   if (scale != line[0] + step[0]) {
     const double by = scale - line[0];
     for (size_t a = 1; a < n; ++a) system.right[a] -= system.matrix[a][0] * by;
-    step = system.solved(n, {true, false, false});
+    step = system.solved(1, n);
     step[0] = by;
   }
   return step;

@@ -101,7 +101,7 @@ TEST(ScaleOffset, WeighsTheCertainty) {
   // It is chosen for telling drafts apart.
   const CalibrationChoice choice = choose_calibration(prompts, 2).take();
   EXPECT_EQ(form_of(choice.calibration), CalibrationForm::kScaleOffset);
-  EXPECT_GT(choice.brier_gain->low, 0);
+  EXPECT_GT(choice.gain.brier->low, 0);
   EXPECT_GT(*choice.scale_offset.sample.metrics().summary().auc,
             *choice.sts.sample.metrics().summary().auc + 0.1);
 
@@ -156,7 +156,7 @@ TEST(Choice, StsWhereATemperatureIsAllThatIsWrong) {
   EXPECT_EQ(form_of(choice.calibration), CalibrationForm::kSts);
   EXPECT_NEAR(choice.calibration.temperatures[0], 2, 0.4);
   EXPECT_EQ(&choice.chosen(), &choice.sts);
-  EXPECT_LE(choice.gain->low, 0);
+  EXPECT_LE(choice.gain.ece->low, 0);
   EXPECT_LT(choice.sts.sample.metrics().summary().ece, choice.raw.sample.metrics().summary().ece);
 }
 
@@ -165,7 +165,7 @@ TEST(Choice, ScaleAndOffsetWhereTheyAreMeasurablyBetter) {
   const CalibrationChoice choice = world.choice();
   EXPECT_EQ(form_of(choice.calibration), CalibrationForm::kScaleOffset);
   EXPECT_NEAR(choice.calibration.offsets[0], 1.5, 0.2);
-  EXPECT_GT(choice.gain->low, 0);
+  EXPECT_GT(choice.gain.ece->low, 0);
   EXPECT_LT(*choice.scale_offset.sample.metrics().summary().ece, 0.02);
   EXPECT_EQ(choice.calibration.offsets, as_stored(choice.calibration).offsets);
   // Scored on half the prompts, fitted to the other; the same each time.
@@ -174,7 +174,7 @@ TEST(Choice, ScaleAndOffsetWhereTheyAreMeasurablyBetter) {
   EXPECT_NE(choice.scale_offset.calibration.offsets, choice.calibration.offsets);
   const CalibrationChoice again = world.choice();
   EXPECT_EQ(again.calibration.temperatures, choice.calibration.temperatures);
-  EXPECT_EQ(again.gain->low, choice.gain->low);
+  EXPECT_EQ(again.gain.ece->low, choice.gain.ece->low);
 }
 
 TEST(Choice, NeedsTwoPrompts) {
@@ -226,7 +226,7 @@ TEST(ConfidenceSample, CountsPromptsAsOftenAsTheyAreDrawn) {
   EXPECT_EQ(sample.metrics().at(0).count, 4);
   const ConfidenceSample none(2);
   EXPECT_FALSE(bootstrap(none).ece.has_value());
-  EXPECT_FALSE(bootstrap_gain(none, none, &ConfidenceQuality::ece).has_value());
+  EXPECT_FALSE(bootstrap_gain(none, none).ece.has_value());
 }
 
 TEST(Matching, ByModeAndNearestTemperature) {
