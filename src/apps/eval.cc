@@ -21,8 +21,8 @@ Data files are prompt files as of `dspark run --prompts`; of a row the first tur
 message in the model's chat template. Two measurements: acceptance and confidence with every draft verified
 (--planner chooses another way, and then confidences are not scored), and tokens a second with and without
 the drafter in turn, with --planner, else auto. The table goes to standard output, --json FILE has the same
-as rows (docs/json.md), --plots DIR has acceptance.svg and, for drafters with confidences, reliability-*.svg.
-Where the drafter was calibrated (`dspark calibrate`), confidences are scored raw and calibrated.
+as rows (docs/json.md), --plots DIR has acceptance.svg and reliability-*.svg. Confidences are scored as the
+drafter's head gives them, raw, and as the engine goes by them: calibrated (`dspark calibrate`), or learned.
 
 Examples:
   dspark eval --drafter ngram --data prompts.jsonl

@@ -51,16 +51,15 @@ std::vector<size_t> python_shuffle(size_t count, uint64_t seed);
 
 // What drafts came to.
 struct Acceptance {
-  explicit Acceptance(int slots) : raw(slots), calibrated(slots) {}
-  // calibration: nullptr where the drafter has none for this way of drawing.
-  void add(const engine::Completion& completion, const verify::ModeCalibration* calibration,
-           int slots);
-  bool has_confidence() const { return raw.cycles() > 0; }  // the drafter gives any
+  explicit Acceptance(int slots) : raw(slots), used(slots) {}
+  void add(const engine::Completion& completion, int slots);
 
   int64_t prompts = 0, tokens = 0;
   verify::AcceptanceMetrics drafts;
-  verify::ConfidenceSample raw, calibrated;  // calibrated: empty without a calibration
-  verify::QualityIntervals raw_intervals, calibrated_intervals;
+  // As the drafter's head says (empty where it has none), and as the engine went by them:
+  // calibrated, or learned on the way.
+  verify::ConfidenceSample raw, used;
+  verify::QualityIntervals raw_intervals, used_intervals;
 };
 
 // A step of decoding, all requests together.

@@ -47,15 +47,16 @@ Status write_eval_plots(const EvalResult& result, int slots, const std::string& 
       write_file_atomically(to / "acceptance.svg", svg_of(acceptance_plot(result, slots))));
   for (size_t s = 0; s < result.suites.size(); ++s) {
     const Acceptance& acceptance = result.acceptance[s];
-    if (!acceptance.has_confidence()) continue;
     const std::string& name = result.suites[s].name;
-    DSPARK_RETURN_IF_ERROR(
-        write_file_atomically(to / file_name(name, "reliability"),
-                              svg_of(reliability_plot(name, acceptance.raw.metrics(), slots))));
-    if (result.calibration == nullptr) continue;
-    DSPARK_RETURN_IF_ERROR(write_file_atomically(
-        to / file_name(name, "reliability-calibrated"),
-        svg_of(reliability_plot(name + ", calibrated", acceptance.calibrated.metrics(), slots))));
+    const auto write = [&](const verify::ConfidenceSample& sample, const char* file,
+                           const std::string& title) -> Status {
+      if (sample.cycles() == 0) return {};
+      return write_file_atomically(to / file_name(name, file),
+                                   svg_of(reliability_plot(title, sample.metrics(), slots)));
+    };
+    DSPARK_RETURN_IF_ERROR(write(acceptance.raw, "reliability", name));
+    const std::string as = result.calibration != nullptr ? "calibrated" : "learned";
+    DSPARK_RETURN_IF_ERROR(write(acceptance.used, ("reliability-" + as).c_str(), name + ", " + as));
   }
   return {};
 }

@@ -68,20 +68,24 @@ std::string confidence_table(const EvalResult& result, int slots, const std::str
 }
 
 std::string confidence_tables(const EvalResult& result, int slots) {
-  if (std::none_of(result.acceptance.begin(), result.acceptance.end(),
-                   [](const Acceptance& a) { return a.has_confidence(); }))
-    return {};
-  std::string text = confidence_table(
-      result, slots, result.calibration != nullptr ? "raw confidence" : "confidence, uncalibrated",
-      &Acceptance::raw, &Acceptance::raw_intervals);
-  if (result.calibration == nullptr) return text;
-  const verify::ModeCalibration& calibration = *result.calibration;
+  const auto any = [&](verify::ConfidenceSample Acceptance::*sample) {
+    return std::any_of(result.acceptance.begin(), result.acceptance.end(),
+                       [&](const Acceptance& a) { return (a.*sample).cycles() > 0; });
+  };
+  std::string text;
+  if (any(&Acceptance::raw))
+    text += confidence_table(result, slots, "raw confidence", &Acceptance::raw,
+                             &Acceptance::raw_intervals);
+  if (!any(&Acceptance::used)) return text;
+  std::string title = "confidence learned on the way";
+  if (result.calibration != nullptr) {
+    const verify::ModeCalibration& calibration = *result.calibration;
+    title = fmt::format("confidence calibrated for {} at temperature {} ({})",
+                        verify::mode_name(calibration.mode), calibration.temperature,
+                        verify::form_name(verify::form_of(calibration.calibration)));
+  }
   return text +
-         confidence_table(result, slots,
-                          fmt::format("confidence calibrated for {} at temperature {} ({})",
-                                      verify::mode_name(calibration.mode), calibration.temperature,
-                                      verify::form_name(verify::form_of(calibration.calibration))),
-                          &Acceptance::calibrated, &Acceptance::calibrated_intervals);
+         confidence_table(result, slots, title, &Acceptance::used, &Acceptance::used_intervals);
 }
 
 double tokens_per_s(const Timing& timing, bool drafts) {
@@ -122,13 +126,14 @@ std::string timing_table(const EvalResult& result) {
   return text;
 }
 
-// The raw confidences' figures, with the calibrated ones' among them.
+// The raw confidences' figures, with those that the engine went by among them.
 Json both_json(const Acceptance& a, const verify::ModeCalibration* calibration, int slots) {
-  if (!a.has_confidence()) return nullptr;
-  Json json = confidence_json(a.raw.metrics(), a.raw_intervals, slots);
-  json["calibrated"] = calibration == nullptr
-                           ? Json(nullptr)
-                           : confidence_json(a.calibrated.metrics(), a.calibrated_intervals, slots);
+  if (a.used.cycles() == 0) return nullptr;
+  Json json = a.raw.cycles() > 0 ? confidence_json(a.raw.metrics(), a.raw_intervals, slots)
+                                 : Json::object();
+  json["calibrated"] = json["learned"] = nullptr;
+  json[calibration != nullptr ? "calibrated" : "learned"] =
+      confidence_json(a.used.metrics(), a.used_intervals, slots);
   return json;
 }
 

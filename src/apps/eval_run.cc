@@ -50,31 +50,31 @@ bool same_ids(const std::vector<engine::Completion>& a, const std::vector<engine
 
 }  // namespace
 
-void Acceptance::add(const engine::Completion& completion,
-                     const verify::ModeCalibration* calibration, int slots) {
+void Acceptance::add(const engine::Completion& completion, int slots) {
   ++prompts;
   tokens += static_cast<int64_t>(completion.ids.size());
   const std::span<const float> logits = completion.confidence_logits;
+  const std::span<const float> confidences = completion.confidences;
   std::vector<double> chance(static_cast<size_t>(slots)), survival(static_cast<size_t>(slots));
   raw.begin_prompt();
-  calibrated.begin_prompt();
+  used.begin_prompt();
   size_t first = 0;
   for (const engine::Cycle& cycle : completion.cycles) {
     const int considered = cycle.ended ? cycle.accepted : cycle.verified;
     drafts.add(cycle.accepted + (cycle.ended ? 0 : 1), considered, cycle.accepted);
-    if (logits.empty() || cycle.drafted == 0) continue;
+    if (confidences.empty() || cycle.drafted == 0) continue;
     const auto drafted = static_cast<size_t>(cycle.drafted);
-    const auto own = logits.subspan(first, drafted);
-    const auto certainty = std::span(completion.certainties).subspan(first, drafted);
-    first += drafted;
+    const size_t begin = std::exchange(first, first + drafted);
     if (cycle.verified < cycle.drafted) continue;  // not at full length
-    const auto score = [&](const verify::Calibration& as, verify::ConfidenceSample& sample) {
-      verify::survival(own, certainty, as, std::span(chance).first(drafted),
+    if (!logits.empty()) {
+      verify::survival(logits.subspan(begin, drafted), {}, {}, std::span(chance).first(drafted),
                        std::span(survival).first(drafted));
-      sample.add(survival, considered, cycle.accepted);
-    };
-    score({}, raw);
-    if (calibration != nullptr) score(calibration->calibration, calibrated);
+      raw.add(survival, considered, cycle.accepted);
+    }
+    double product = 1;
+    for (size_t k = 0; k < drafted; ++k)
+      survival[k] = product *= static_cast<double>(confidences[begin + k]);
+    used.add(survival, considered, cycle.accepted);
   }
 }
 
@@ -97,14 +97,13 @@ engine::Request EvalRun::request(const std::vector<int32_t>& prompt) const {
 Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
                                    std::vector<Acceptance>& results, OutcomeLog& outcomes) {
   const int slots = engine_.info().draft_slots;
-  const verify::ModeCalibration* calibration = engine_.calibration(arguments_.sampling);
   const auto at_a_time = static_cast<size_t>(
       arguments_.has_planner ? arguments_.concurrency : std::max(arguments_.concurrency, kAtATime));
   const size_t total = prompts_of(suites, SIZE_MAX);
   results.assign(suites.size() + (suites.size() > 1 ? 1 : 0), Acceptance(slots));
   Progress progress("acceptance", "prompts");
   Status failed;
-  // Confidences would be of two kinds.
+  // Its raw confidences would be of two kinds.
   const bool looks_up = engine_.info().drafter.ends_with(draft::kLookup);
   size_t suite = 0, prompt = 0, open = 0, ended = 0;
   int64_t tokens = 0;
@@ -112,9 +111,10 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
   for (;;) {
     while (open < at_a_time && suite < suites.size()) {
       engine::Request next = request(suites[suite].prompts[prompt]);
-      next.record_confidence = !arguments_.has_planner && !looks_up;
+      next.record_confidence = !arguments_.has_planner;
       engine::Callbacks callbacks;
-      callbacks.on_finished = [&, suite, prompt](const engine::Completion& completion) {
+      callbacks.on_finished = [&, suite, prompt](engine::Completion completion) {
+        if (looks_up) completion.confidence_logits.clear(), completion.certainties.clear();
         --open, ++ended;
         tokens += static_cast<int64_t>(completion.ids.size());
         if (completion.finish == engine::Finish::kError) {
@@ -123,8 +123,8 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
         }
         if (!arguments_.record_file.empty())
           outcomes.add(suite, suites[suite].name, prompt, completion);
-        results[suite].add(completion, calibration, slots);
-        if (suites.size() > 1) results.back().add(completion, calibration, slots);
+        results[suite].add(completion, slots);
+        if (suites.size() > 1) results.back().add(completion, slots);
       };
       auto id = engine_.submit(std::move(next), std::move(callbacks));
       if (!id) return fail("{}: {}", suites[suite].file, id.message());
@@ -140,9 +140,8 @@ Status EvalRun::measure_acceptance(std::span<const EvalSuite> suites,
                                                     std::max(milliseconds_since(start), 1e-3)));
   }
   for (Acceptance& result : results) {
-    if (!result.has_confidence()) continue;
-    result.raw_intervals = verify::bootstrap(result.raw);
-    if (calibration != nullptr) result.calibrated_intervals = verify::bootstrap(result.calibrated);
+    if (result.raw.cycles() > 0) result.raw_intervals = verify::bootstrap(result.raw);
+    if (result.used.cycles() > 0) result.used_intervals = verify::bootstrap(result.used);
   }
   return {};
 }

@@ -22,7 +22,7 @@ struct AnswerLine {
   };
   int tokens = 0;
   std::vector<Cycle> cycles;
-  std::vector<float> logits, certainties;
+  std::vector<float> logits, certainties, confidences;
 };
 
 Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
@@ -45,17 +45,22 @@ Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
       line.certainties = json.at("certainties").get<std::vector<float>>();
     else
       line.certainties.resize(line.logits.size());
+    if (json.contains("confidences"))
+      line.confidences = json.at("confidences").get<std::vector<float>>();
   } catch (const nlohmann::json::exception&) {
     sound = false;
   }
-  for (const auto* values : {&line.logits, &line.certainties}) {
+  for (const auto* values : {&line.logits, &line.certainties, &line.confidences}) {
     sound &= values->empty() || values->size() == drafted;
     for (const float value : *values) sound &= std::isfinite(value);
   }
+  for (const float chance : line.confidences) sound &= chance >= 0 && chance <= 1;
   if (!sound || line.tokens < 1 || line.certainties.size() != line.logits.size())
     return fail(
         "{}: expected {{\"tokens\", \"cycles\": [[drafted, considered, accepted], ...], "
-        "\"logits\": [...], \"certainties\": [...]}} with a number for every slot drafted, or none",
+        "\"logits\": [...], \"certainties\": [...], \"confidences\": [...]}} with a number for "
+        "every "
+        "slot drafted, or none",
         place);
   return line;
 }
@@ -99,7 +104,8 @@ void OutcomeLog::add(size_t suite, const std::string& name, size_t prompt,
                                      {"tokens", completion.ids.size()},
                                      {"cycles", std::move(cycles)},
                                      {"logits", completion.confidence_logits},
-                                     {"certainties", completion.certainties}});
+                                     {"certainties", completion.certainties},
+                                     {"confidences", completion.confidences}});
 }
 
 std::string OutcomeLog::text(const engine::Info& info, double temperature,
@@ -140,19 +146,24 @@ Result<Outcomes> read_outcomes(const std::filesystem::path& file) {
   std::vector<double> confidence, survival;
   for (const AnswerLine& answer : answers) {
     outcomes.recording.begin_answer(answer.tokens);
-    const float *logits = answer.logits.data(), *certainties = answer.certainties.data();
+    size_t first = 0;
     for (const auto& cycle : answer.cycles) {
       const auto slots = static_cast<size_t>(cycle.considered);
+      const auto of = [&](const std::vector<float>& values) {
+        return std::span(values).subspan(first, slots);
+      };
       confidence.resize(slots);
       survival.resize(slots);
-      if (!answer.logits.empty()) {
-        verify::survival({logits, slots}, {certainties, slots}, header->calibration, confidence,
+      if (!answer.confidences.empty()) {
+        std::ranges::copy(of(answer.confidences), confidence.begin());
+      } else if (!answer.logits.empty()) {
+        verify::survival(of(answer.logits), of(answer.certainties), header->calibration, confidence,
                          survival);
-        logits += cycle.drafted, certainties += cycle.drafted;
       } else {
         for (size_t k = 0; k < slots; ++k)
           confidence[k] = shares.conditional_rate(static_cast<int>(k)).value_or(0);
       }
+      first += static_cast<size_t>(cycle.drafted);
       outcomes.recording.add(confidence, cycle.accepted);
     }
   }

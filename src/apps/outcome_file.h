@@ -31,7 +31,8 @@ struct Outcomes {
   verify::Mode mode = verify::Mode::kCoupled;
   std::string model, drafter;
 };
-// Confidences are calibrated as the file says; without any, a slot's is the share of it that stood.
+// Confidences are those that the engine went by; of older files, which lack them, the logits
+// calibrated as the file says; without any, a slot's is the share of it that stood.
 Result<Outcomes> read_outcomes(const std::filesystem::path& file);
 
 }  // namespace dspark::apps

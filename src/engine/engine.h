@@ -54,7 +54,7 @@ struct Request {
   std::optional<verify::PlannerSpec> planner;
   std::optional<verify::Mode> verify;
   int logprobs = 0;                // n > 0: the n most likely tokens at every place, and the chosen
-  bool record_confidence = false;  // Completion::confidence_logits
+  bool record_confidence = false;  // Completion::confidences, confidence_logits, certainties
   bool trace_origins = false;      // Delta::pieces
 };
 
@@ -95,6 +95,8 @@ struct Completion {
   std::vector<Cycle> cycles;
   std::vector<float> confidence_logits;  // when asked for: raw, `drafted` of each cycle in turn
   std::vector<float> certainties;        // as many (draft::Block::certainty), 0 where there is none
+  // When asked for, `drafted` of each cycle in turn: the chance of each slot that planners went by.
+  std::vector<float> confidences;
   std::vector<std::vector<sample::TokenLogprob>> logprobs;  // by id: the chosen first, then the n
   double prefill_ms = 0;                                    // from its first row to its first id
   double decode_ms = 0;                                     // from the first id to the last

@@ -142,6 +142,8 @@ void ActiveRequest::commit(const Cycle& cycle, const verify::Verdict& verdict,
     completion_.certainties.insert(completion_.certainties.end(), block.certainty.begin(),
                                    block.certainty.end());
     completion_.certainties.resize(completion_.confidence_logits.size());
+    completion_.confidences.insert(completion_.confidences.end(), draft_.confidence.begin(),
+                                   draft_.confidence.end());
   }
   for (int i = 0; i < verdict.accepted && !finished_; ++i)
     take(draft_.block.ids[static_cast<size_t>(i)], Origin::kAccepted, rows[static_cast<size_t>(i)],

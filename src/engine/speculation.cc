@@ -27,7 +27,9 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
                                   verify::Mode::kRejection, verify::Mode::kBlock}) {
     const double temperature = mode == verify::Mode::kGreedy ? 0 : 1;
     const bool calibrated = verify::matching_calibration(calibrations_, mode, temperature) >= 0;
-    online_.emplace_back(slots_, calibrated                   ? Signal::kCalibrated
+    // How a request goes tells of its next greedy drafts; of drawn ones chance decides.
+    const Signal believed = mode == verify::Mode::kGreedy ? Signal::kPersonal : Signal::kCalibrated;
+    online_.emplace_back(slots_, calibrated                   ? believed
                                  : drafter_->has_confidence() ? Signal::kRaw
                                                               : Signal::kCertainty);
   }

@@ -31,8 +31,8 @@ Status Packer::add(const TensorView& view, std::optional<DType> wanted, PackedMa
 
 Status Packer::pack(ThreadPool& pool, const LoadProgress& progress,
                     compute::AlignedBuffer* memory) {
-  // Kernels prefetch a little beyond a tile; the slack keeps that inside the block.
-  *memory = compute::AlignedBuffer(bytes_ + 4096);
+  // Kernels prefetch beyond a tile; the slack keeps that inside the block.
+  *memory = compute::AlignedBuffer(bytes_ + (16 << 10));
   size_t done = 0;
   for (const Job& job : jobs_) {
     job.out->data = memory->data() + job.offset;

@@ -52,7 +52,7 @@ double CostCurve::at(int count) const {
   double floor = 0;  // fewer never cost more
   for (size_t i = 0; i < low; ++i) floor = std::max(floor, value(i));
   const double from = std::max(floor, value(low)), to = std::max(from, value(low + 1));
-  return from + share * (to - from);
+  return std::lerp(from, to, share);  // never falls, not by rounding either
 }
 
 void CostCurve::observe(int count, double ms) {

@@ -46,7 +46,8 @@ double RunningEce::ece() const {
 }
 
 OnlineConfidence::OnlineConfidence(int slots, Signal signal)
-    : learns_(signal != Signal::kCalibrated) {
+    : learns_(signal != Signal::kCalibrated && signal != Signal::kPersonal),
+      personal_(signal != Signal::kCalibrated) {
   const bool certainty = signal == Signal::kCertainty;
   slots_.assign(static_cast<size_t>(slots),
                 Slot{certainty ? kCertaintyOffset : 0.0, certainty ? kCertaintyScale : 1.0,
@@ -54,8 +55,8 @@ OnlineConfidence::OnlineConfidence(int slots, Signal signal)
 }
 
 double OnlineConfidence::chance(const Slot& slot, double signal, const RequestBias& bias) const {
-  if (!learns_) return sigmoid(signal);
-  return sigmoid(slot.offset + slot.scale * signal + bias.log_odds);
+  const double own = personal_ ? bias.log_odds : 0;
+  return sigmoid((learns_ ? slot.offset + slot.scale * signal : signal) + own);
 }
 
 double OnlineConfidence::confidence(int slot, double signal, const RequestBias& bias) {
@@ -74,10 +75,13 @@ void OnlineConfidence::observe(int slot, double signal, RequestBias& bias, bool 
   const double p = chance(at, signal, bias);
   ++observations_;
   quality_.add(p, accepted);
-  if (!learns_) return watch(p, accepted);
   const double gradient = (accepted ? 1 : 0) - p, curvature = p * (1 - p);
-  step(at.offset, at.offset_information, gradient, curvature);
-  step(at.scale, at.scale_information, gradient * signal, curvature * signal * signal);
+  if (learns_) {
+    step(at.offset, at.offset_information, gradient, curvature);
+    step(at.scale, at.scale_information, gradient * signal, curvature * signal * signal);
+  } else {
+    watch(p, accepted);
+  }
   bias.information = bias.information * kBiasFading + curvature;
   bias.log_odds += gradient / (kBiasPrior + bias.information);
 }

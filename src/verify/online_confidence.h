@@ -39,6 +39,7 @@ class OnlineConfidence {
  public:
   enum class Signal {
     kCalibrated,  // believed as it is, for as long as outcomes agree with it
+    kPersonal,    // the same, but for what sets the request apart
     kRaw,         // log-odds that nobody calibrated
     kCertainty,   // the log-odds of a slot's most likely candidate
   };
@@ -64,7 +65,7 @@ class OnlineConfidence {
   void watch(double chance, bool accepted);
 
   std::vector<Slot> slots_;
-  bool learns_;
+  bool learns_, personal_;
   RunningEce quality_;
   int64_t observations_ = 0;
   // Of recent slots: outcomes less their chances, that sum's variance, their number.

@@ -90,8 +90,9 @@ class Calibrate(ProgramTest):
                          {"mode": "greedy", "temperature": 0, "form": json_file["rows"][0]["form"]})
         self.assertIsNone(without["protocol"]["calibration"])
         with_, without = with_["rows"][0]["confidence"], without["rows"][0]["confidence"]
-        calibrated = with_.pop("calibrated")
-        self.assertIsNone(without.pop("calibrated"))
+        calibrated, learned = with_.pop("calibrated"), without.pop("learned")
+        self.assertEqual((with_.pop("learned"), without.pop("calibrated")), (None, None))
+        self.assertEqual(learned["count"], without["count"])
         self.assertEqual(with_, without)
         low, high = with_["ece_interval"]
         self.assertTrue(low <= with_["ece"] <= high)

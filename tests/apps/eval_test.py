@@ -119,7 +119,8 @@ class Eval(ProgramTest):
             self.assertGreaterEqual(timing["speed_ups"][-1] * 1.0001, timing["speed_up"])
         self.assertEqual(len(both["timing"]["speed_ups"]), 4)
         self.assertIn("speed-up", text.stdout)
-        names = ["acceptance.svg", "reliability-all.svg", "reliability-one.svg", "reliability-two.svg"]
+        names = ["acceptance.svg", *(f"reliability-{of}{name}.svg" for of in ("", "learned-") for name in ("all", "one", "two"))]
+        names.sort()
         self.assertEqual(sorted(os.listdir(plots)), names)
         for name in names:
             self.assertTrue(xml.etree.ElementTree.parse(plots / name).getroot().tag.endswith("svg"))

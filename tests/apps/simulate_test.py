@@ -157,6 +157,7 @@ class Simulate(ProgramTest):
                     drafted = sum(cycle[0] for cycle in answer["cycles"])
                     for signal in ("logits", "certainties"):
                         self.assertEqual(len(answer[signal]), drafted if model == self.model else 0)
+                    self.assertEqual(len(answer["confidences"]), drafted)
                 result = self.simulate("--outcomes", record, "--concurrency", "2", "--cycles", "2000")
                 self.assertIn(f"{len(cycles)} cycles of 6 answers", result.stdout)
         for line, words in (("{}", "not the outcomes"), ('{"outcomes": 3}', "not the outcomes"),

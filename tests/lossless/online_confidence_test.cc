@@ -107,6 +107,29 @@ TEST(OnlineConfidence, CalibratedOnesStayAsTheyAreUntilTheyAreNotTrue) {
     EXPECT_NEAR(online.confidence(0, signal, {}), logistic(signal - 0.8), 0.08) << signal;
 }
 
+TEST(OnlineConfidence, ACalibratedOneOfGreedyDraftsKnowsItsRequest) {
+  // Signals are true on average; of two requests that run side by side one does better, one worse.
+  using Signal = OnlineConfidence::Signal;
+  std::mt19937_64 random(5);
+  const auto error_of = [&](Signal kind) {
+    OnlineConfidence online(1, kind);
+    double error = 0;
+    std::array<RequestBias, 2> biases;
+    for (int i = 0; i < 4000; ++i) {
+      if (i % 200 == 0) biases = {};
+      RequestBias& bias = biases[static_cast<size_t>(i % 2)];
+      const double signal = std::normal_distribution<double>(0, 1.5)(random);
+      const double truth = logistic(signal + (i % 2 == 0 ? 1.5 : -1.5));
+      if (i % 200 >= 100) error += std::fabs(online.confidence(0, signal, bias) - truth) / 2000;
+      online.observe(0, signal, bias, std::uniform_real_distribution<double>(0, 1)(random) < truth);
+    }
+    EXPECT_FALSE(online.learns());
+    return error;
+  };
+  EXPECT_GT(error_of(Signal::kCalibrated), 0.2);
+  EXPECT_LT(error_of(Signal::kPersonal), 0.08);
+}
+
 TEST(OnlineConfidence, ASlotNobodyLooksAtIsTriedAgain) {
   OnlineConfidence online(1, OnlineConfidence::Signal::kCertainty);
   RequestBias bias;
