@@ -2,7 +2,7 @@
 """What the server costs: its tokens a second beside those of `dspark run --concurrency`, at the same number of requests.
 
   bench/server_overhead.py [--concurrency 1,8,32] [--rounds 3] [--tokens 96] [--model FILE] [--drafter D --planner P]
-                           [--peer "PREFIX" --peer-model FILE] [--out FILE.json] [--busy]
+                           [--peer "PREFIX" --peer-model FILE [--peer-drafts "ARGS"]] [--out FILE.json] [--busy]
 
 A round runs the same prompts (a number in front makes each begin differently) through `dspark run`, `dspark
 serve` (twice: as streams, and answers whole, which is what `run` gives and asks little of a client on the same
@@ -14,7 +14,9 @@ several tokens at once). Texts of `serve` are held against those of `run`. The c
 looks at what came afterwards; its processor time is in the rows. A pass waits for a quiet machine, and one
 during which others used more than a fifth of a CPU is run again; --busy leaves both out.
 
-PREFIX is put before llama-server (empty when it is on the PATH); --peer-model is the model as it sees it.
+PREFIX is put before llama-server (empty when it is on the PATH); --peer-model is the model as it sees it. With
+--peer-drafts it runs a second time, with these arguments for its own speculation:
+  --peer-drafts="--spec-type draft-dspark -md drafter.gguf --spec-draft-n-max 4"
 """
 import argparse
 import json
@@ -34,6 +36,7 @@ import urllib.request
 from peer import ROOT, cpu_model, quiet_pass, run, watched
 
 RUN, WHOLE, SERVE, PEER = "dspark run", "serve, whole", "serve, streams", "llama-server"
+PEER_DRAFTS = "llama-server, drafts"
 PROMPTS = ROOT / "bench/prompts/chat.jsonl"
 STILL_S = 120  # a stream that brings nothing for so long is a fault
 
@@ -161,15 +164,15 @@ def pass_of_serve(args, as_streams=True):
     return pass_of_server(args, command, as_streams)
 
 
-def pass_of_peer(args):
+def pass_of_peer(args, more=()):
     context = args.streams * (256 + args.tokens)
     return pass_of_server(args, shlex.split(args.peer) + [
         "llama-server", "-m", args.peer_model, "-t", str(args.threads), "-tb", str(args.threads), "-np", str(args.streams),
-        "-c", str(context), "--host", "127.0.0.1"])
+        "-c", str(context), "--host", "127.0.0.1", *more])
 
 
 PASSES = {RUN: pass_of_run, WHOLE: lambda args: pass_of_serve(args, as_streams=False), SERVE: pass_of_serve,
-          PEER: pass_of_peer}
+          PEER: pass_of_peer, PEER_DRAFTS: lambda args: pass_of_peer(args, shlex.split(args.peer_drafts))}
 
 
 def measure(args, which, streams, round_index):
@@ -189,7 +192,7 @@ def summary(rows, concurrencies, engines):
         of = {e: [r for r in rows if r["engine"] == e and r["concurrency"] == streams] for e in engines}
         for engine in engines:
             median = lambda key: statistics.median(r[key] for r in of[engine])  # noqa: E731
-            line = f"{streams:4} {engine:14} {median('tok_per_s'):8.1f} tok/s"
+            line = f"{streams:4} {engine:20} {median('tok_per_s'):8.1f} tok/s"
             if engine != RUN:
                 by_round = [a["tok_per_s"] / b["tok_per_s"] for a, b in zip(of[engine], of[RUN])]
                 ratios.append({"engine": engine, "concurrency": streams, "over": RUN, "ratios": by_round,
@@ -215,12 +218,13 @@ def main():
     parser.add_argument("--dspark", default=str(ROOT / "build/release/dspark"))
     parser.add_argument("--peer", default="", help="put before llama-server")
     parser.add_argument("--peer-model", default="", help="the model as llama-server sees it; none: it is left out")
+    parser.add_argument("--peer-drafts", default="", help="arguments of llama-server for its own speculation")
     parser.add_argument("--port", type=int, default=18095)
     parser.add_argument("--busy", action="store_true", help="others may use the machine: to try it, not to measure")
     parser.add_argument("--out", help="rows as JSON")
     args = parser.parse_args()
     concurrencies = [int(c) for c in args.concurrency.split(",")]
-    engines = [RUN, WHOLE, SERVE] + ([PEER] if args.peer_model else [])
+    engines = [RUN, WHOLE, SERVE] + ([PEER] if args.peer_model else []) + ([PEER_DRAFTS] if args.peer_drafts else [])
 
     rows, differing = [], 0
     for i in range(args.rounds):
@@ -238,7 +242,8 @@ def main():
     print(f"texts of serve that differ from run's: {differing}")
     if args.out:
         out = {"suite": "server", "cpu": cpu_model(), "threads": args.threads, "commit": commit, "drafter": args.drafter,
-               "planner": args.planner, "tokens": args.tokens, "rows": rows, "ratios": ratios, "differing_texts": differing}
+               "planner": args.planner, "peer_drafts": args.peer_drafts, "tokens": args.tokens, "rows": rows,
+               "ratios": ratios, "differing_texts": differing}
         pathlib.Path(args.out).write_text(json.dumps(out, indent=1) + "\n")
     if differing:
         sys.exit("the server changed a text")

@@ -1,6 +1,7 @@
 #include "engine/speculation.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace dspark::engine {
 namespace {
@@ -14,6 +15,9 @@ Speculation::Speculation(std::unique_ptr<draft::Drafter> drafter, const Options&
     : drafter_(std::move(drafter)),
       cost_(static_cast<double>(target.weight_bytes)),
       position_bytes_(static_cast<double>(target.position_bytes)),
+      prompt_row_(
+          static_cast<double>(target.layer_weights) /
+          static_cast<double>(std::max<int64_t>(target.layer_weights + target.head_weights, 1))),
       mode_(options.verify),
       slots_(std::min(drafter_->slots(), options.draft_max)),
       feature_width_(drafter_->tap_layers().size() * static_cast<size_t>(target.hidden)) {
@@ -201,7 +205,8 @@ verify::Planner& Speculation::planner_of(std::span<ActiveRequest* const> decodin
   return depends && cautious_planner_ != nullptr ? *cautious_planner_ : *planner_;
 }
 
-verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int other_rows) {
+verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int prompt_rows,
+                               double* predicted_ms) {
   views_.clear();
   lengths_.assign(decoding.size(), 0);
   for (ActiveRequest* request : decoding) {
@@ -215,8 +220,11 @@ verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int oth
     views_.push_back(view);
   }
   cost_.prepare(cache_bytes(decoding), computed_);
+  const int priced_rows = priced(prompt_rows);
+  const verify::WithoutPrompts cost(cost_, static_cast<int>(decoding.size()), priced_rows);
   // Requests with planners of their own first: to the others their drafts are rows of the step.
   double own_tokens = 0;
+  int other_rows = priced_rows;
   for (size_t i = 0; i < decoding.size(); ++i) {
     DraftState& state = decoding[i]->draft();
     if (state.planner == nullptr) continue;
@@ -225,8 +233,10 @@ verify::Plan Speculation::plan(std::span<ActiveRequest* const> decoding, int oth
     other_rows += length;
     views_[i] = {};
   }
-  verify::Plan plan = planner_of(decoding).plan({views_, other_rows}, cost_, lengths_);
+  verify::Plan plan = planner_of(decoding).plan({views_, other_rows}, cost, lengths_);
   plan.expected_tokens += own_tokens;
+  *predicted_ms = cost_.step_ms(plan.rows);
+  plan.rows += prompt_rows - priced_rows;
   for (size_t i = 0; i < decoding.size(); ++i) {
     DraftState& state = decoding[i]->draft();
     if (state.planner == nullptr) state.verify_length = lengths_[i];
@@ -259,18 +269,20 @@ double Speculation::cache_bytes(std::span<ActiveRequest* const> decoding) const 
   return rows * position_bytes_;
 }
 
-void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
-                              double draft_ms, bool only_decoding) {
+void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows, int prompt_rows,
+                              double target_ms, double draft_ms, bool only_decoding) {
   if (decoding.empty()) return;
   cost_.observe_draft(computed_, draft_ms);
-  if (!only_decoding) return;
-  cost_.observe_target(rows, cache_bytes(decoding), target_ms);
-  if (blocks_.empty()) return;
   const auto requests = static_cast<int>(decoding.size());
-  const double plain_ms = cost_.target_ms(requests);
+  if (only_decoding) cost_.observe_target(rows, cache_bytes(decoding), target_ms);
+  if (blocks_.empty()) return;
+  // What a draft saves is a part of a step without prompts; its row lies on top of all others.
+  const int verified = rows - prompt_rows - requests;
+  const int others = requests + priced(prompt_rows);
   verify::StepCosts costs{
-      plain_ms, requests,
-      rows > requests ? (cost_.target_ms(rows) - plain_ms) / (rows - requests) : 0, 0};
+      cost_.target_ms(requests), requests,
+      verified > 0 ? (cost_.target_ms(others + verified) - cost_.target_ms(others)) / verified : 0,
+      0};
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     if (state.block.ids.empty()) continue;

@@ -2,6 +2,7 @@
 // the room engine.
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,17 +52,18 @@ class Speculation {
   std::string lack_of_calibration(const ActiveRequest& request) const;
 
   // Drafts for the requests that may, then decides how many drafts of each are verified. Leaves
-  // block and verify_length in their DraftState. other_rows: rows of the step besides the
-  // requests' own.
+  // block and verify_length in their DraftState. prompt_rows: rows of the step besides the
+  // requests' own; predicted_ms: what all of them will take.
   void draft(std::span<ActiveRequest* const> decoding, int64_t context);
-  verify::Plan plan(std::span<ActiveRequest* const> decoding, int other_rows);
+  verify::Plan plan(std::span<ActiveRequest* const> decoding, int prompt_rows,
+                    double* predicted_ms);
 
   // How a cycle of the request went: of the first `considered` drafts `accepted` stood.
   void observe(ActiveRequest& request, int considered, int accepted);
-  // What the step of these requests took: their rows, and how long without drafts. only_decoding:
-  // no prompt's rows were among them.
-  void learn_costs(std::span<ActiveRequest* const> decoding, int rows, double target_ms,
-                   double draft_ms, bool only_decoding);
+  // What the step of these requests took: its rows, of them those of prompts, and how long without
+  // drafts. only_decoding: there was no prompt's row, and no prompt came to its end.
+  void learn_costs(std::span<ActiveRequest* const> decoding, int rows, int prompt_rows,
+                   double target_ms, double draft_ms, bool only_decoding);
   const verify::CostTable& costs() const { return cost_; }
   // Of requests at temperature 0, or of the others that are verified as options say.
   const verify::OnlineConfidence& confidence(bool greedy) const {
@@ -80,6 +82,10 @@ class Speculation {
   Speculation(std::unique_ptr<draft::Drafter> drafter, const Options& options, const Info& target);
 
   double cache_bytes(std::span<ActiveRequest* const> decoding) const;
+  // Rows with logits that take as long as these of prompts.
+  int priced(int prompt_rows) const {
+    return static_cast<int>(std::lround(prompt_row_ * prompt_rows));
+  }
   bool paced(const ActiveRequest& request) const {
     return paced_ && request.draft().planner == nullptr;
   }
@@ -113,6 +119,7 @@ class Speculation {
   bool paced_ = false;       // requests that don't gain rest from drafting
   verify::DraftGain usual_;  // of a cycle, lately
   double position_bytes_;    // of the cache
+  double prompt_row_;        // what a row without logits takes of one with them
   verify::Mode mode_;
   int slots_;
   size_t feature_width_;  // of a row; 0 where no features are wanted

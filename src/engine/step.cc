@@ -36,10 +36,9 @@ void Engine::Impl::draft() {
   stats.draft_ms = milliseconds_since(start);
   const auto drafted = Clock::now();
   const auto prompts = static_cast<int>(std::min<int64_t>(prompt_rows, chunk_rows()));
-  const verify::Plan plan = speculation->plan(decoding, prompts);
+  const verify::Plan plan = speculation->plan(decoding, prompts, &stats.predicted_ms);
   stats.plan_ms = milliseconds_since(drafted);
   stats.planned = true;
-  stats.predicted_ms = speculation->costs().step_ms(plan.rows);
   stats.expected_tokens = plan.expected_tokens;
   const int draft_rows = plan.rows - prompts - static_cast<int>(decoding.size());
   stats.budget = plan.budget >= 0 ? plan.budget : draft_rows;
@@ -149,9 +148,12 @@ void Engine::Impl::run_step() {
   stats.waiting = static_cast<int>(waiting.size());
   stats.by_request = shares;
   stats.ms = milliseconds_since(start);
-  if (speculation != nullptr)
-    speculation->learn_costs(decoding, stats.rows, stats.ms - stats.draft_ms, drafting_ms,
-                             stats.rows == stats.logit_rows && filled.empty());
+  if (speculation != nullptr) {
+    int prompt_rows = 0;
+    for (const RequestStep& of : shares) prompt_rows += of.prompt_rows;
+    speculation->learn_costs(decoding, stats.rows, prompt_rows, stats.ms - stats.draft_ms,
+                             drafting_ms, stats.rows == stats.logit_rows && filled.empty());
+  }
   if (options.on_step) options.on_step(stats);
 }
 

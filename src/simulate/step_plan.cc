@@ -88,7 +88,8 @@ int Rank::plan() {
   if (policy_.priced) {
     plan_by_price(cost);
   } else {
-    planner_->plan({.requests = views_, .other_rows = prompt_rows_}, cost, lengths_);
+    const verify::WithoutPrompts own(cost, static_cast<int>(decoding_.size()), prompt_rows_);
+    planner_->plan({.requests = views_, .other_rows = prompt_rows_}, own, lengths_);
     take(lengths_);
   }
   return verified_;
@@ -137,13 +138,15 @@ double Rank::ms() const {
 // As the engine judges a request's drafts: what a token costs without them, a verified row, a
 // draft.
 void Rank::learn() {
-  if (!policy_.paced || drafting_ == 0 || prompt_rows_ > 0) return;
+  if (!policy_.paced || drafting_ == 0) return;
   const auto count = static_cast<int>(decoding_.size());
-  const double plain_ms = setup_.costs->target_ms(count);
-  const verify::StepCosts costs{
-      plain_ms, count,
-      verified_ > 0 ? (setup_.costs->target_ms(count + verified_) - plain_ms) / verified_ : 0,
-      setup_.costs->draft_ms(drafting_) / drafting_};
+  const int others = count + prompt_rows_;
+  const verify::StepCosts costs{setup_.costs->target_ms(count), count,
+                                verified_ > 0 ? (setup_.costs->target_ms(others + verified_) -
+                                                 setup_.costs->target_ms(others)) /
+                                                    verified_
+                                              : 0,
+                                setup_.costs->draft_ms(drafting_) / drafting_};
   for (Running* request : decoding_) {
     if (request->cycle == nullptr) continue;
     const verify::DraftGain gain = costs.gain(request->accepted, request->verified);

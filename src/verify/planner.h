@@ -20,6 +20,23 @@ class StepCost {
   virtual double step_ms(int rows) const = 0;
 };
 
+// What a step costs those who decode in it: all but what the rows of prompts add to it, which come
+// whatever is planned. Counted in, their time would make each token of this one step look dear, and
+// drafts worth their rows that save less time in later steps than they take here.
+class WithoutPrompts : public StepCost {
+ public:
+  // decoding: requests that bring an anchor.
+  WithoutPrompts(const StepCost& step, int decoding, int prompt_rows)
+      : step_(step),
+        prompts_ms_(
+            prompt_rows == 0 ? 0 : step.step_ms(decoding + prompt_rows) - step.step_ms(decoding)) {}
+  double step_ms(int rows) const override { return step_.step_ms(rows) - prompts_ms_; }
+
+ private:
+  const StepCost& step_;
+  double prompts_ms_;
+};
+
 // One request of a step, after drafting.
 struct RequestView {
   int drafted = 0;                              // slots that have a draft

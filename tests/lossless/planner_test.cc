@@ -237,6 +237,33 @@ TEST(Planner, ConfidencesThatAreNotNumbersEndADraft) {
     EXPECT_EQ(plan_of(name, step).lengths, (std::vector<int>{1, 0})) << name;
 }
 
+TEST(Planner, APromptInTheStepMakesNoDraftWorthMore) {
+  // A row takes a quarter millisecond beside a step's one, so that four tokens take two: a draft
+  // has to be accepted more often than half the time, whether sixty rows of a prompt come along or
+  // not.
+  const std::vector<double> ms = [] {
+    std::vector<double> of(80);
+    for (size_t rows = 0; rows < of.size(); ++rows) of[rows] = 1 + 0.25 * static_cast<double>(rows);
+    return of;
+  }();
+  const TableCosts step(ms);
+  for (const double chance : {0.45, 0.55})
+    for (const int prompt_rows : {0, 60}) {
+      const std::vector<double> one{chance};
+      const std::vector<RequestView> views(
+          4, RequestView{.drafted = 1, .confidence = one, .survival = one, .lagged_survival = {}});
+      for (const char* name : {"causal", "global"}) {
+        std::vector<int> lengths(4);
+        auto planner = make_planner(parse_planner(name).value(), Mode::kCoupled);
+        ASSERT_TRUE(planner.ok());
+        const Plan plan = planner.value()->plan({views, prompt_rows},
+                                                WithoutPrompts(step, 4, prompt_rows), lengths);
+        EXPECT_EQ(lengths, std::vector<int>(4, chance > 0.5 ? 1 : 0)) << name << prompt_rows;
+        EXPECT_EQ(plan.rows, 4 + prompt_rows + (chance > 0.5 ? 4 : 0));
+      }
+    }
+}
+
 TEST(Planner, AFullStepGivesFirstSlotsFirst) {
   Step step;
   for (int i = 0; i < 3; ++i)

@@ -57,6 +57,20 @@ TEST(Policies, ShortAnswersDoNotPayForTries) {
   EXPECT_GT(tokens_per_s("auto"), 0.97 * tokens_per_s("off"));
 }
 
+// Nor may it try, or verify, because a prompt's rows make a step long.
+TEST(Policies, PromptsDoNotMakeDraftsPay) {
+  const Recording recording = recording_of(0.6, 4, 0.4);
+  const Costs costs({{{1, 1.25}, {2, 1.5}}, {{1, 0.2}, {2, 0.3}}});
+  Trial run(recording, costs);
+  run.setup.prefill_chunk = 32;
+  const auto tokens_per_s = [&](const char* policy) {
+    return run_closed(run.setup, run.policy_of(policy),
+                      {.concurrency = 32, .cycles = 40000, .prompt_tokens = 100, .tokens = 120})
+        .total_tok_per_s();
+  };
+  EXPECT_GT(tokens_per_s("auto"), 0.97 * tokens_per_s("off"));
+}
+
 TEST(Policies, BoundsAreNeverBehind) {
   const Recording recording = recording_of(0.7, 6, 0.5);
   const Costs costs = knee(3, 24);
