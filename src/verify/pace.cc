@@ -9,7 +9,7 @@ constexpr double kFading = 0.97;
 // The usual gain counts as so many cycles of the request's own.
 constexpr double kUsualWeight = 8;
 // Cycles before drafting is judged: at first, and when it is tried again.
-constexpr int kFirstTry = 8, kTry = 4;
+constexpr int kFirstTry = 8, kTry = 2;
 constexpr int kFirstRest = 16, kLongestRest = 256;
 // A new request's, where drafts of others lose: short answers are mostly through before they try.
 constexpr int kLosingRest = 64;
