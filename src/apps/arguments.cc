@@ -249,7 +249,8 @@ void add_speculation(CLI::App& app, EngineArguments& arguments) {
       ->type_name("N")
       ->group(kGroup);
   app.add_option("--draft-candidates", arguments.draft_candidates,
-                 "Tokens of a slot that the Markov head corrects; 0: all")
+                 "Tokens of a slot that the Markov head corrects, at a temperature four times as "
+                 "many; 0: all")
       ->check(whole_number(0, 1 << 22))
       ->type_name("N")
       ->group(kGroup);

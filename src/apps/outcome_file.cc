@@ -58,9 +58,8 @@ Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
   if (!sound || line.tokens < 1 || line.certainties.size() != line.logits.size())
     return fail(
         "{}: expected {{\"tokens\", \"cycles\": [[drafted, considered, accepted], ...], "
-        "\"logits\": [...], \"certainties\": [...], \"confidences\": [...]}} with a number for "
-        "every "
-        "slot drafted, or none",
+        "\"logits\": [...], \"certainties\": [...], \"confidences\": [...]}} with numbers for all "
+        "slots drafted, or none",
         place);
   return line;
 }

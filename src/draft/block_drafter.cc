@@ -43,7 +43,9 @@ void BlockDrafter::draft(std::span<const BlockRequest> requests) {
     for (size_t i = static_cast<size_t>(thread); i < logit_rows_.size();
          i += static_cast<size_t>(threads)) {
       const bool computed = forward_.row_ok(logit_rows_[i]);
-      slots_[i].sound = computed && slots_[i].row.start(forward_.logits(static_cast<int>(i)));
+      Slot& slot = slots_[i];
+      slot.sound = computed && slot.row.start(forward_.logits(static_cast<int>(i)), drawn_[i] != 0);
+      if (slot.sound) heads_[static_cast<size_t>(thread)].ask_for(slot.row.indices());
     }
     place_.pool->barrier();
     for (size_t r = static_cast<size_t>(thread); r < requests.size();
@@ -56,7 +58,7 @@ void BlockDrafter::draft(std::span<const BlockRequest> requests) {
 void BlockDrafter::run_block(std::span<const BlockRequest> requests) {
   const DrafterConfig& c = model_->config;
   const int first_output = c.anchor_predicts ? 0 : 1;
-  segments_.clear(), tokens_.clear(), logit_rows_.clear(), first_logit_.clear();
+  segments_.clear(), tokens_.clear(), logit_rows_.clear(), first_logit_.clear(), drawn_.clear();
   for (const BlockRequest& request : requests) {
     CHECK(request.slots >= 1 && request.slots <= slots(), "{} slots of {}", request.slots, slots());
     const auto first = static_cast<int>(tokens_.size());
@@ -66,6 +68,7 @@ void BlockDrafter::run_block(std::span<const BlockRequest> requests) {
     tokens_.insert(tokens_.end(), static_cast<size_t>(c.block_size - 1), c.mask_token_id);
     first_logit_.push_back(logit_rows_.size());
     for (int s = 0; s < request.slots; ++s) logit_rows_.push_back(first + first_output + s);
+    drawn_.resize(logit_rows_.size(), request.sampler->params().temperature > 0 ? 1 : 0);
   }
   model::Batch batch{tokens_, segments_, logit_rows_, {}};
   batch.normed = hidden_.data();

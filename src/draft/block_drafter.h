@@ -54,6 +54,7 @@ class BlockDrafter : public Drafter {
   // A call's rows.
   std::vector<model::Segment> segments_;
   std::vector<int32_t> tokens_, logit_rows_;
+  std::vector<uint8_t> drawn_;  // [logit rows]: of a request above temperature 0
   std::vector<const float*> features_;
   std::vector<ContextRows> context_;
 };

@@ -52,7 +52,7 @@ struct DrafterConfig {
   bool confidence_head = false;
   bool confidence_with_markov = false;  // its input is [h ; w1[prev]], not h alone
   // Slots' corrected logits are made for so many tokens of the largest base logits, and only they
-  // are drafted; 0: for all.
+  // are drafted, at temperatures above 0 for four times as many; 0: for all.
   int candidates = 0;
 
   // kEagle3

@@ -76,7 +76,9 @@ void Eagle3::draw_slot(std::span<const BlockRequest> requests, int slot, int thr
        i += static_cast<size_t>(place_.pool->threads())) {
     const BlockRequest& request = requests[active_[i]];
     Block& out = *request.out;
-    if (!forward_.row_ok(logit_rows_[i]) || !row.start(forward_.logits(static_cast<int>(i)))) {
+    const bool drawn = request.sampler->params().temperature > 0;
+    if (!forward_.row_ok(logit_rows_[i]) ||
+        !row.start(forward_.logits(static_cast<int>(i)), drawn)) {
       out.fault = fmt::format("slot {}: a value is not finite", slot);
       continue;
     }

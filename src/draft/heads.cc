@@ -1,9 +1,13 @@
 #include "draft/heads.h"
 
+#include <xmmintrin.h>
+
 #include <algorithm>
 
 namespace dspark::draft {
 namespace {
+
+constexpr int kLineFloats = 16;  // of a cache line
 
 float sigmoid(float x) { return static_cast<float>(1 / (1 + real_exp(-static_cast<double>(x)))); }
 float tanh_of(float x) {
@@ -67,6 +71,12 @@ void SequentialHeads::step(const float* h, int32_t previous) {
       break;
     }
   }
+}
+
+void SequentialHeads::ask_for(std::span<const int32_t> indices) const {
+  for (const int32_t row : indices)
+    for (int64_t i = 0; i < rank_; i += kLineFloats)
+      _mm_prefetch(reinterpret_cast<const char*>(model_.markov_w2.row(row) + i), _MM_HINT_T1);
 }
 
 void SequentialHeads::correct(std::span<const int32_t> indices, std::span<float> logits) const {

@@ -24,6 +24,9 @@ class SequentialHeads {
   // After step(): the confidence logit; and the Markov bias of the logits at some indices of the
   // draft vocabulary (empty: all, in order), added to logits.
   float confidence_logit() const { return confidence_; }
+  // Has the rows of these indices fetched, which lie anywhere in a matrix that every step of the
+  // target drives out of the caches.
+  void ask_for(std::span<const int32_t> indices) const;
   void correct(std::span<const int32_t> indices, std::span<float> logits) const;
 
  private:

@@ -9,7 +9,8 @@
 namespace dspark::draft {
 namespace {
 
-constexpr size_t kSpan = 64;
+constexpr size_t kSpan = 16;
+constexpr int kDrawnFactor = 4;
 constexpr float kNegligible = 20;  // candidates so far below the second add nothing
 
 // Larger for the larger logit, then the smaller index.
@@ -74,14 +75,15 @@ bool TopCandidates::select(std::span<const float> logits, int k, std::vector<int
   return true;
 }
 
-bool SlotRow::start(std::span<const float> base) {
+bool SlotRow::start(std::span<const float> base, bool drawn) {
   base_ = base;
   indices_.clear();
-  if (config_.candidates == 0) {
+  const int wanted = config_.candidates * (drawn ? kDrawnFactor : 1);
+  if (wanted == 0 || static_cast<size_t>(wanted) >= base.size()) {
     logits_.assign(base.begin(), base.end());
     return true;
   }
-  if (!top_.select(base, config_.candidates, indices_)) return false;
+  if (!top_.select(base, wanted, indices_)) return false;
   logits_.resize(indices_.size());
   for (size_t i = 0; i < indices_.size(); ++i) logits_[i] = base[static_cast<size_t>(indices_[i])];
   return true;

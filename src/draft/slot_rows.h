@@ -27,8 +27,9 @@ class SlotRow {
  public:
   explicit SlotRow(const DrafterConfig& config) : config_(config) {}
 
-  // Takes the candidates of a slot's base logits. False when one is not a number.
-  bool start(std::span<const float> base);
+  // Takes the candidates of a slot's base logits. drawn: at a temperature, where the tail counts,
+  // so that they are kDrawnFactor times as many. False when one is not a number.
+  bool start(std::span<const float> base, bool drawn);
   // [candidates]: indices into the draft vocabulary (empty: all of it, in order), and logits.
   std::span<const int32_t> indices() const { return indices_; }
   std::span<float> logits() { return logits_; }

@@ -47,7 +47,7 @@ double RunningEce::ece() const {
 
 OnlineConfidence::OnlineConfidence(int slots, Signal signal)
     : learns_(signal != Signal::kCalibrated && signal != Signal::kPersonal),
-      personal_(signal != Signal::kCalibrated) {
+      personal_(signal == Signal::kPersonal) {
   const bool certainty = signal == Signal::kCertainty;
   slots_.assign(static_cast<size_t>(slots),
                 Slot{certainty ? kCertaintyOffset : 0.0, certainty ? kCertaintyScale : 1.0,
@@ -55,7 +55,7 @@ OnlineConfidence::OnlineConfidence(int slots, Signal signal)
 }
 
 double OnlineConfidence::chance(const Slot& slot, double signal, const RequestBias& bias) const {
-  const double own = personal_ ? bias.log_odds : 0;
+  const double own = personal_ || learns_ ? bias.log_odds : 0;
   return sigmoid((learns_ ? slot.offset + slot.scale * signal : signal) + own);
 }
 

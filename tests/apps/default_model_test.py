@@ -39,19 +39,23 @@ class DefaultModel(ProgramTest):
                              "--quantize", "f32")
         self.assertIn("Paris", result.stdout)
 
-    def test_the_shipped_drafter_drafts_and_changes_nothing(self):
-        drafter = ROOT / "checkpoints" / "smollm2-135m.gguf"
-        self.assertIn("greedy", self.expect(0, "info", drafter).stdout)  # it is calibrated
+    def test_shipped_drafters_draft_and_change_nothing(self):
+        default = ROOT / "checkpoints" / "smollm2-135m.gguf"
+        self.assertIn("greedy", self.expect(0, "info", default).stdout)  # it is calibrated
+        drafters = sorted((ROOT / "checkpoints").glob("*.gguf"))
+        self.assertIn(default, drafters)
         rows = [{"id": i, "turns": [text]} for i, text in enumerate(
             ["What is 12 times 7? Explain step by step.", "Write a Python function that reverses a list."])]
         for sampling in ([], ["--temperature", "1", "--seed", "3"]):
             arguments = ["--max-tokens", "60", "--concurrency", "2", *sampling]
             plain, _, _ = self.run_rows(rows, *arguments, "--drafter", "none", model="smollm2-135m")
-            drafted, _, _ = self.run_rows(rows, *arguments, "--drafter", drafter, "--planner", "full",
-                                          model="smollm2-135m")
-            self.assertEqual([r["ids"] for r in drafted], [r["ids"] for r in plain])
-            cycles = [c for r in drafted for c in r["cycles"]]
-            self.assertGreater(sum(c["accepted"] for c in cycles), 0.2 * len(cycles))
+            for drafter in drafters:
+                with self.subTest(drafter=drafter.name, sampling=sampling):
+                    drafted, _, _ = self.run_rows(rows, *arguments, "--drafter", drafter, "--planner", "full",
+                                                  model="smollm2-135m")
+                    self.assertEqual([r["ids"] for r in drafted], [r["ids"] for r in plain])
+                    cycles = [c for r in drafted for c in r["cycles"]]
+                    self.assertGreater(sum(c["accepted"] for c in cycles), 0.2 * len(cycles))
 
     def test_score(self):
         row = json_lines(self.expect(0, "score", stdin='{"ids": [504, 3575, 282, 4649, 314]}').stdout)[0]
