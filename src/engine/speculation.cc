@@ -276,13 +276,9 @@ void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows
   const auto requests = static_cast<int>(decoding.size());
   if (only_decoding) cost_.observe_target(rows, cache_bytes(decoding), target_ms);
   if (blocks_.empty()) return;
-  // What a draft saves is a part of a step without prompts; its row lies on top of all others.
-  const int verified = rows - prompt_rows - requests;
-  const int others = requests + priced(prompt_rows);
-  verify::StepCosts costs{
-      cost_.target_ms(requests), requests,
-      verified > 0 ? (cost_.target_ms(others + verified) - cost_.target_ms(others)) / verified : 0,
-      0};
+  verify::StepCosts costs =
+      verify::StepCosts::of([this](int count) { return cost_.target_ms(count); }, requests,
+                            priced(prompt_rows), rows - prompt_rows - requests);
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     if (state.block.ids.empty()) continue;

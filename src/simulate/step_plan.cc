@@ -139,14 +139,9 @@ double Rank::ms() const {
 // draft.
 void Rank::learn() {
   if (!policy_.paced || drafting_ == 0) return;
-  const auto count = static_cast<int>(decoding_.size());
-  const int others = count + prompt_rows_;
-  const verify::StepCosts costs{setup_.costs->target_ms(count), count,
-                                verified_ > 0 ? (setup_.costs->target_ms(others + verified_) -
-                                                 setup_.costs->target_ms(others)) /
-                                                    verified_
-                                              : 0,
-                                setup_.costs->draft_ms(drafting_) / drafting_};
+  auto costs = verify::StepCosts::of([this](int rows) { return setup_.costs->target_ms(rows); },
+                                     static_cast<int>(decoding_.size()), prompt_rows_, verified_);
+  costs.draft_ms = setup_.costs->draft_ms(drafting_) / drafting_;
   for (Running* request : decoding_) {
     if (request->cycle == nullptr) continue;
     const verify::DraftGain gain = costs.gain(request->accepted, request->verified);

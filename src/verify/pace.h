@@ -17,6 +17,14 @@ struct StepCosts {
   int requests = 0;     // that decode in it
   double row_ms = 0;    // of a verified row
   double draft_ms = 0;  // of a request's drafts
+  // What a draft saves is a part of a step without prompts; its row lies on top of all others.
+  // target_ms(rows): of the target's step. prompt_rows: how many with logits take as long.
+  template <class TargetMs>
+  static StepCosts of(const TargetMs& target_ms, int requests, int prompt_rows, int verified) {
+    const int others = requests + prompt_rows;
+    return {target_ms(requests), requests,
+            verified > 0 ? (target_ms(others + verified) - target_ms(others)) / verified : 0, 0};
+  }
   DraftGain gain(int accepted, int verified) const {
     return {accepted * plain_ms / requests, draft_ms + verified * row_ms};
   }
