@@ -138,8 +138,6 @@ std::string conflict(const EvalArguments& arguments) {
   if (arguments.engine.draft_max == 0) return "--draft-max 0 drafts nothing to evaluate";
   if (!arguments.record_file.empty() && arguments.has_planner)
     return "--record needs every draft verified: leave --planner out";
-  if (!arguments.record_file.empty() && arguments.engine.drafter.ends_with(draft::kLookup))
-    return "--record is of a drafter alone: leave +ngram out";
   const std::string& verify = arguments.engine.verify;
   if (verify == "greedy" && arguments.sampling.temperature > 0)
     return "--verify greedy needs --temperature 0";

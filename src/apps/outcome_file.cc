@@ -19,6 +19,7 @@ Json parameters_json(const verify::ModeCalibration* calibration) {
 struct AnswerLine {
   struct Cycle {
     int drafted, considered, accepted;
+    bool looked_up;
   };
   int tokens = 0;
   std::vector<Cycle> cycles;
@@ -33,7 +34,8 @@ Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
     line.tokens = json.at("tokens").get<int>();
     for (const Json& cycle : json.at("cycles")) {
       const AnswerLine::Cycle c{cycle.at(0).get<int>(), cycle.at(1).get<int>(),
-                                cycle.at(2).get<int>()};
+                                cycle.at(2).get<int>(),
+                                cycle.size() > 3 && cycle.at(3).get<int>() != 0};
       sound &= c.drafted <= kMostSlots && 0 <= c.accepted && c.accepted <= c.considered &&
                c.considered <= c.drafted;
       if (!sound) break;
@@ -57,7 +59,8 @@ Result<AnswerLine> answer_of(const Json& json, const std::string& place) {
   for (const float chance : line.confidences) sound &= chance >= 0 && chance <= 1;
   if (!sound || line.tokens < 1 || line.certainties.size() != line.logits.size())
     return fail(
-        "{}: expected {{\"tokens\", \"cycles\": [[drafted, considered, accepted], ...], "
+        "{}: expected {{\"tokens\", \"cycles\": [[drafted, considered, accepted, looked up: 0 or "
+        "1], ...], "
         "\"logits\": [...], \"certainties\": [...], \"confidences\": [...]}} with numbers for all "
         "slots drafted, or none",
         place);
@@ -96,8 +99,8 @@ void OutcomeLog::add(size_t suite, const std::string& name, size_t prompt,
                      const engine::Completion& completion) {
   Json cycles = Json::array();
   for (const engine::Cycle& cycle : completion.cycles)
-    cycles.push_back(
-        {cycle.drafted, cycle.ended ? cycle.accepted : cycle.verified, cycle.accepted});
+    cycles.push_back({cycle.drafted, cycle.ended ? cycle.accepted : cycle.verified, cycle.accepted,
+                      cycle.looked_up ? 1 : 0});
   lines_[{suite, prompt}] = to_line({{"suite", name},
                                      {"prompt", prompt},
                                      {"tokens", completion.ids.size()},
@@ -163,7 +166,7 @@ Result<Outcomes> read_outcomes(const std::filesystem::path& file) {
           confidence[k] = shares.conditional_rate(static_cast<int>(k)).value_or(0);
       }
       first += static_cast<size_t>(cycle.drafted);
-      outcomes.recording.add(confidence, cycle.accepted);
+      outcomes.recording.add(confidence, cycle.accepted, cycle.looked_up);
     }
   }
   if (const Status found = outcomes.recording.finish(); !found)

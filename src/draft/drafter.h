@@ -52,7 +52,7 @@ struct Block {
   std::vector<Distribution> distributions;  // [slots or more], set where they were asked for
   std::string fault;  // not empty: what was not finite; ids has the slots before it
   // > 0: the drafts were looked up in the request's own past, behind so many tokens that match, and
-  // confidences are of look-ups.
+  // confidences are of look-ups. The request's context was not taken in.
   int matched = 0;
 
   void clear() { ids.clear(), confidence.clear(), certainty.clear(), fault.clear(), matched = 0; }
@@ -64,7 +64,8 @@ struct BlockRequest {
   ContextRows context;
   std::span<const int32_t> tokens;  // all committed tokens; the last is the anchor, without a row
   int slots = 0;                    // wanted: 1 .. Drafter::slots()
-  int model_slots = 0;  // of a drafter that looks up: so many, where drafts must be computed
+  // Of a drafter that looks up: so many, where drafts must be computed; 0: then there are none.
+  int model_slots = 0;
   // With every token up to the anchor pushed; afterwards as before.
   sample::Sampler* sampler = nullptr;
   // How drafts are drawn: as Sampler::choose draws, with the target's own noise (greedy and coupled

@@ -55,22 +55,22 @@ class WithLookup : public Drafter {
 
   void absorb(std::span<const ContextRows> rows) override {
     contexts_.assign(rows.begin(), rows.end());
-    absorb_contexts();
+    for (ContextRows& context : contexts_)
+      context.state = static_cast<State*>(context.state)->model.get();
+    model_->absorb(contexts_);
   }
 
   void draft(std::span<const BlockRequest> requests) override {
-    contexts_.clear(), drafting_.clear();
+    drafting_.clear();
     for (const BlockRequest& request : requests) {
-      if (looks_up(request)) {
-        contexts_.push_back(request.context);
-        continue;
-      }
+      if (looks_up(request)) continue;
+      request.out->clear();
+      if (request.model_slots == 0) continue;
       drafting_.push_back(request);
       BlockRequest& model = drafting_.back();
       model.slots = std::min(request.model_slots, model_->slots());
       model.context.state = state_of(request).model.get();
     }
-    absorb_contexts();
     if (!drafting_.empty()) model_->draft(drafting_);
   }
 
@@ -97,15 +97,8 @@ class WithLookup : public Drafter {
     lookup_->draft({&found, 1});
     const int matched = request.out->matched;
     state.kind = matched == 0 ? 0 : static_cast<size_t>(matched - kShortestMatch + 1);
-    if (state.expected(state.kind) < state.expected(0)) state.kind = 0;
+    if (request.model_slots > 0 && state.expected(state.kind) < state.expected(0)) state.kind = 0;
     return state.kind != 0;
-  }
-
-  void absorb_contexts() {
-    if (contexts_.empty()) return;
-    for (ContextRows& context : contexts_)
-      context.state = static_cast<State*>(context.state)->model.get();
-    model_->absorb(contexts_);
   }
 
   std::unique_ptr<Drafter> model_, lookup_;

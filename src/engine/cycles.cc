@@ -69,7 +69,7 @@ void Engine::Impl::commit(size_t s, RequestStep& share) {
                           fmt::format("position {}: {}", segment.position + 1, verdict.message()));
   const int accepted = verdict.value().accepted;
   const Cycle cycle{static_cast<int>(request.draft().block.ids.size()), segment.rows - 1, accepted,
-                    verdict.value().next < 0};
+                    verdict.value().next<0, request.draft().block.matched> 0};
   share.decoded = true;
   share.drafted = cycle.drafted, share.verified = cycle.verified, share.accepted = accepted;
   const auto& survival = request.draft().survival;

@@ -61,7 +61,8 @@ struct Request {
 // One target step of a request after its prefill: slots drafted, draft rows verified, accepted.
 struct Cycle {
   int drafted = 0, verified = 0, accepted = 0;
-  bool ended = false;  // by an accepted stop token: no token of the target's own came after it
+  bool ended = false;      // by an accepted stop token: no token of the target's own came after it
+  bool looked_up = false;  // its drafts were, not computed
 };
 
 // Where a token came from.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace dspark::engine {
 namespace {
@@ -83,7 +84,8 @@ void Speculation::join(ActiveRequest& request, bool has_rows) const {
   state.calibration = found != nullptr ? &found->calibration : &kRaw;
   state.off = state.off || request.never_drafts();
   if (state.off) return;
-  state.pace = verify::Pace(usual_);
+  state.pace = verify::Pace(prospect_.gain());
+  state.turns = prospect_.turns();
   if (request.own_planner()) {
     auto made = verify::make_planner(*request.own_planner(), mode_);
     CHECK(made.ok(), "{}", made.message());
@@ -135,37 +137,41 @@ int Speculation::slots_of(const ActiveRequest& request, int64_t context) const {
 }
 
 void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t context) {
-  blocks_.clear();
+  blocks_.clear(), drafting_.clear();
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
     state.block.clear();
     const int slots = slots_of(*request, context);
     if (slots <= 0) continue;
-    if (rests(*request)) {
-      state.pace.rested();
-      continue;
-    }
-    take_in(*request);
+    if (std::exchange(state.turns, prospect_.turns()) != prospect_.turns() && rests(*request))
+      state.pace = verify::Pace(prospect_.gain());
+    const bool rested = rests(*request);
+    if (rested) state.pace.rested();
+    if (rested && !drafter_->looks_up()) continue;
+    if (!rested) take_in(*request);
     draft::BlockRequest block;
     block.context = context_of(*request, state.pending_rows);
     block.tokens = request->tokens();
-    block.model_slots = paced(*request) ? state.length.next(slots) : slots;
+    block.model_slots = rested ? 0 : paced(*request) ? state.length.next(slots) : slots;
     block.slots = drafter_->looks_up() ? slots : block.model_slots;
     block.sampler = &request->sampler();
     block.own_variates = !verify::ignores_drafts(request->verify_mode(mode_));
     block.stop_ids = request->stop_ids();
     block.out = &state.block;
     blocks_.push_back(block);
-    state.drafter_rows += state.pending_rows;
-    state.pending_rows = 0;
+    drafting_.push_back(request);
   }
   if (!blocks_.empty()) drafter_->draft(blocks_);
   computed_ = 0;
-  for (const draft::BlockRequest& block : blocks_) computed_ += block.out->matched == 0;
-  for (ActiveRequest* request : decoding) {
-    DraftState& state = request->draft();
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    DraftState& state = drafting_[i]->draft();
+    if (blocks_[i].model_slots > 0 && state.block.matched == 0) {
+      ++computed_;
+      state.drafter_rows += state.pending_rows;
+      state.pending_rows = 0;
+    }
     if (state.block.fault.empty()) continue;
-    log_warning("request {}: drafting is off, the text goes on without: {}", request->id(),
+    log_warning("request {}: drafting is off, the text goes on without: {}", drafting_[i]->id(),
                 state.block.fault);
     state.off = true;
     state.block.clear();
@@ -275,18 +281,19 @@ void Speculation::learn_costs(std::span<ActiveRequest* const> decoding, int rows
   cost_.observe_draft(computed_, draft_ms);
   const auto requests = static_cast<int>(decoding.size());
   if (only_decoding) cost_.observe_target(rows, cache_bytes(decoding), target_ms);
-  if (blocks_.empty()) return;
-  verify::StepCosts costs =
-      verify::StepCosts::of([this](int count) { return cost_.target_ms(count); }, requests,
-                            priced(prompt_rows), rows - prompt_rows - requests);
+  if (!paced_) return;
+  const auto target = [this](int count) { return cost_.target_ms(count); };
+  const int priced_rows = priced(prompt_rows);
+  auto costs = verify::StepCosts::of(target, requests, priced_rows, rows - prompt_rows - requests);
+  costs.draft_ms = draft_ms / std::max(computed_, 1);
   for (ActiveRequest* request : decoding) {
     DraftState& state = request->draft();
-    if (state.block.ids.empty()) continue;
-    costs.draft_ms = state.block.matched > 0 ? 0 : draft_ms / computed_;
+    if (state.block.ids.empty() || state.block.matched > 0) continue;
     const verify::DraftGain gain = costs.gain(state.accepted, state.verify_length);
     state.pace.drafted(gain);
-    usual_.take_in(gain);
+    usual_.take_in(state.survival);
   }
+  prospect_.see(usual_.gain(target, requests, priced_rows, cost_.draft_ms(requests) / requests));
 }
 
 }  // namespace dspark::engine

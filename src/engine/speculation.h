@@ -116,17 +116,19 @@ class Speculation {
   std::unique_ptr<verify::Planner> cautious_planner_;
   std::string planner_name_;
   verify::CostTable cost_;
-  bool paced_ = false;       // requests that don't gain rest from drafting
-  verify::DraftGain usual_;  // of a cycle, lately
-  double position_bytes_;    // of the cache
-  double prompt_row_;        // what a row without logits takes of one with them
+  bool paced_ = false;  // requests that don't gain by computed drafts rest from them
+  verify::UsualDrafts usual_;
+  verify::Prospect prospect_;
+  double position_bytes_;  // of the cache
+  double prompt_row_;      // what a row without logits takes of one with them
   verify::Mode mode_;
   int slots_;
   size_t feature_width_;  // of a row; 0 where no features are wanted
   std::vector<float> features_;
   std::vector<draft::ContextRows> absorbing_;
   std::vector<draft::BlockRequest> blocks_;
-  int computed_ = 0;  // of them: not looked up
+  std::vector<ActiveRequest*> drafting_;  // whose blocks_ they are
+  int computed_ = 0;                      // of the blocks: not looked up
   std::vector<verify::RequestView> views_;
   std::vector<int> lengths_;
   std::vector<verify::OnlineConfidence> online_;  // by mode; greedy: temperature 0, in any mode

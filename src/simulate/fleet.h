@@ -40,7 +40,7 @@ struct Figures {
   int64_t steps = 0, tokens = 0;
   int64_t rows = 0;                    // of all steps
   int64_t cycles = 0;                  // of all requests
-  int64_t drafted_cycles = 0;          // of them with drafts
+  int64_t drafted_cycles = 0;          // of them with computed drafts
   int64_t verified = 0, accepted = 0;  // draft rows
   int64_t decode_tokens = 0;           // committed by cycles
   double decode_ms = 0;                // of all requests together

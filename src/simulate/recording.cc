@@ -25,11 +25,11 @@ void Recording::begin_answer(int tokens) {
   answers_.push_back({tokens});
 }
 
-void Recording::add(std::span<const double> confidence, int accepted) {
+void Recording::add(std::span<const double> confidence, int accepted, bool looked_up) {
   const int slots = static_cast<int>(confidence.size());
   CHECK(!answers_.empty() && accepted >= 0 && accepted <= slots, "{} accepted of {}", accepted,
         slots);
-  answers_.back().cycles.push_back({slots, accepted, survival_.size()});
+  answers_.back().cycles.push_back({slots, accepted, looked_up, survival_.size()});
   double product = 1;
   for (const double c : confidence) {
     confidence_.push_back(c);

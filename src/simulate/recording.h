@@ -15,7 +15,8 @@ namespace dspark::simulate {
 // `accepted` stood.
 struct Cycle {
   int slots = 0, accepted = 0;
-  size_t first = 0;  // its first slot's place in Recording's lists
+  bool looked_up = false;  // its drafts cost nothing
+  size_t first = 0;        // its first slot's place in Recording's lists
 };
 
 struct Answer {
@@ -27,7 +28,7 @@ class Recording {
  public:
   void begin_answer(int tokens);
   // A cycle of the answer begun last. confidence: [slots], calibrated.
-  void add(std::span<const double> confidence, int accepted);
+  void add(std::span<const double> confidence, int accepted, bool looked_up = false);
   // Leaves out answers without a cycle. An error where nothing is left.
   Status finish();
 

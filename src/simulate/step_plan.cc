@@ -1,6 +1,7 @@
 #include "simulate/step_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dspark::simulate {
 namespace {
@@ -16,6 +17,19 @@ std::unique_ptr<verify::Planner> planner_of(const verify::PlannerSpec& spec) {
 
 }  // namespace
 
+const Cycle& Running::recorded() const {
+  return answer->cycles[next_cycle % answer->cycles.size()];
+}
+
+// Text that repeats goes on repeating behind what was verified of it.
+void Running::move_on(int tokens) {
+  const Cycle& at = recorded();
+  taken += tokens;
+  if (at.looked_up && taken <= at.accepted && taken < at.slots) return;
+  taken = 0;
+  ++next_cycle;
+}
+
 Rank::Rank(const Setup& setup, const Policy& policy, double price)
     : setup_(setup),
       policy_(policy),
@@ -25,8 +39,9 @@ Rank::Rank(const Setup& setup, const Policy& policy, double price)
       sure_(static_cast<size_t>(setup.recording->slots()), 1.0) {}
 
 void Rank::join(Running request) {
-  request.pace = verify::Pace(usual_);
-  request.past.assign(static_cast<size_t>(setup_.lag), {});
+  request.pace = verify::Pace(prospect_.gain());
+  request.turns = prospect_.turns();
+  request.past.assign(static_cast<size_t>(setup_.lag) + 1, {});
   requests_.push_back(std::move(request));
 }
 
@@ -51,24 +66,27 @@ void Rank::draft() {
     if (!request.decodes) continue;
     decoding_.push_back(&request);
     verify::RequestView view;
-    const auto& cycles = request.answer->cycles;
-    const Cycle& cycle = cycles[request.next_cycle % cycles.size()];
+    const Cycle& cycle = request.recorded();
+    if (std::exchange(request.turns, prospect_.turns()) != prospect_.turns() &&
+        !request.pace.drafts())
+      request.pace = verify::Pace(prospect_.gain());
     const bool rests = policy_.paced && !request.pace.drafts();
     if (rests) request.pace.rested();
-    int slots = std::min(cycle.slots, request.left - 1);  // the last token is never a draft
-    if (policy_.oracle) slots = std::min(slots, cycle.accepted);
-    std::span<const double> survival;
-    if (!off && !rests && slots > 0) {
-      ++drafting_;
+    int slots = std::min(cycle.slots - request.taken, request.left - 1);  // the last is no draft
+    if (policy_.oracle) slots = std::min(slots, cycle.accepted - request.taken);
+    std::vector<double>& survival = request.past[request.past_at++ % request.past.size()];
+    survival.clear();
+    if (!off && slots > 0 && (!rests || cycle.looked_up)) {
+      if (!cycle.looked_up) ++drafting_;
       request.cycle = &cycle;
       view.drafted = slots;
-      view.confidence = setup_.recording->confidence(cycle);
-      survival = setup_.recording->survival(cycle);
+      view.confidence =
+          setup_.recording->confidence(cycle).subspan(static_cast<size_t>(request.taken));
+      double product = 1;
+      for (const double c : view.confidence) survival.push_back(product *= c);
     }
-    std::span<const double>& past = request.past[request.past_at++ % request.past.size()];
     view.survival = policy_.oracle ? std::span<const double>(sure_) : survival;
-    view.lagged_survival = past;
-    past = survival;
+    view.lagged_survival = request.past[request.past_at % request.past.size()];
     views_.push_back(view);
   }
   lengths_.assign(decoding_.size(), 0);
@@ -138,16 +156,19 @@ double Rank::ms() const {
 // As the engine judges a request's drafts: what a token costs without them, a verified row, a
 // draft.
 void Rank::learn() {
-  if (!policy_.paced || drafting_ == 0) return;
-  auto costs = verify::StepCosts::of([this](int rows) { return setup_.costs->target_ms(rows); },
-                                     static_cast<int>(decoding_.size()), prompt_rows_, verified_);
-  costs.draft_ms = setup_.costs->draft_ms(drafting_) / drafting_;
+  if (!policy_.paced || decoding_.empty()) return;
+  const auto target = [this](int rows) { return setup_.costs->target_ms(rows); };
+  const auto requests = static_cast<int>(decoding_.size());
+  auto costs = verify::StepCosts::of(target, requests, prompt_rows_, verified_);
+  costs.draft_ms = setup_.costs->draft_ms(drafting_) / std::max(drafting_, 1);
   for (Running* request : decoding_) {
-    if (request->cycle == nullptr) continue;
+    if (request->cycle == nullptr || request->cycle->looked_up) continue;
     const verify::DraftGain gain = costs.gain(request->accepted, request->verified);
     request->pace.drafted(gain);
-    usual_.take_in(gain);
+    usual_.take_in(setup_.recording->survival(*request->cycle));
   }
+  prospect_.see(
+      usual_.gain(target, requests, prompt_rows_, setup_.costs->draft_ms(requests) / requests));
 }
 
 void Rank::run(double step_ms, double end_ms, Figures& figures) {
@@ -159,11 +180,11 @@ void Rank::run(double step_ms, double end_ms, Figures& figures) {
   figures.running += static_cast<double>(requests_.size()) * step_ms;
   for (Running* request : decoding_) {
     if (request->cycle != nullptr)
-      request->accepted = std::min(request->verified, request->cycle->accepted);
+      request->accepted = std::min(request->verified, request->cycle->accepted - request->taken);
     const int tokens = request->accepted + 1;
     request->left -= tokens;
     request->decode_tokens += tokens;
-    ++request->next_cycle;
+    request->move_on(tokens);
     figures.accepted += request->accepted;
     figures.decode_tokens += tokens;
     figures.tokens += tokens;

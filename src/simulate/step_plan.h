@@ -14,18 +14,23 @@ struct Running {
   const Answer* answer = nullptr;
   size_t number = 0;  // of the request
   size_t next_cycle = 0;
+  int taken = 0;  // slots of a block that was looked up: behind tokens of steps past
   int prompt_left = 0, left = 0;  // tokens
   verify::Pace pace = {};
+  int turns = 0;        // of the prospect, when pace was last begun anew
   double first_ms = 0;  // when its first token was there
   int decode_tokens = 0;
-  // Survival of the last `lag` cycles, in turns; empty where nothing was drafted.
-  std::vector<std::span<const double>> past = {};
+  // Survival of this cycle and of the last `lag` ones, in turns; empty where nothing was drafted.
+  std::vector<std::vector<double>> past = {};
   size_t past_at = 0;
   // Of this step:
   int prompt_rows = 0;
   bool decodes = false;
   const Cycle* cycle = nullptr;  // nullptr: drafts nothing
   int verified = 0, accepted = 0;
+
+  const Cycle& recorded() const;
+  void move_on(int tokens);  // committed by this cycle
 };
 
 class Rank {
@@ -55,7 +60,8 @@ class Rank {
   double price_;
   std::unique_ptr<verify::Planner> planner_, admission_;
   std::deque<Running> requests_;
-  verify::DraftGain usual_;  // of a cycle, lately
+  verify::UsualDrafts usual_;
+  verify::Prospect prospect_;
   std::vector<double> sure_, survivals_;
   std::vector<Running*> decoding_;
   std::vector<verify::RequestView> views_;

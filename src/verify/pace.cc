@@ -11,17 +11,11 @@ constexpr double kUsualWeight = 8;
 // Cycles before drafting is judged: at first, and when it is tried again.
 constexpr int kFirstTry = 8, kTry = 2;
 constexpr int kFirstRest = 16, kLongestRest = 256;
-// A new request's, where drafts of others lose: short answers are mostly through before they try.
+// A new request's, where drafts of others just lose: short answers are mostly through before they
+// try.
 constexpr int kLosingRest = 64;
 
-constexpr double kUsualFading = 0.99;
-
 }  // namespace
-
-void DraftGain::take_in(const DraftGain& cycle) {
-  saved_ms += (1 - kUsualFading) * (cycle.saved_ms - saved_ms);
-  spent_ms += (1 - kUsualFading) * (cycle.spent_ms - spent_ms);
-}
 
 Pace::Pace(DraftGain usual)
     : sum_(usual * kUsualWeight),
@@ -29,8 +23,9 @@ Pace::Pace(DraftGain usual)
       next_rest_(kFirstRest) {
   if (usual.saved_ms >= usual.spent_ms) return;
   sum_ = {};
-  rest_ = kLosingRest;
-  next_rest_ = 2 * kLosingRest;
+  const double loss = usual.spent_ms / usual.saved_ms;  // may be infinite
+  rest_ = static_cast<int>(std::min<double>(kLosingRest * loss, kLongestRest));
+  next_rest_ = std::min(2 * rest_, kLongestRest);
 }
 
 void Pace::rested() {

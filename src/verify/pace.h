@@ -7,8 +7,6 @@ namespace dspark::verify {
 struct DraftGain {
   double saved_ms = 0, spent_ms = 0;
   DraftGain operator*(double factor) const { return {saved_ms * factor, spent_ms * factor}; }
-  // Of a usual gain: over about the last 100 cycles.
-  void take_in(const DraftGain& cycle);
 };
 
 // What a step's rows and drafts cost, to say what each cycle in it gained.
@@ -35,7 +33,8 @@ struct StepCosts {
 class Pace {
  public:
   Pace() : Pace(DraftGain{}) {}
-  // usual: what others' cycles gained on average, zeros: not known. After a loss it rests first.
+  // usual: what others' cycles gain on average, zeros: not known. Where they lose it rests first,
+  // the longer the more they lose.
   explicit Pace(DraftGain usual);
   bool drafts() const { return rest_ == 0; }
   void rested();  // a cycle without drafts has passed

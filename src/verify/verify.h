@@ -13,6 +13,7 @@
 //   planner.h     verify lengths for the requests of a step
 //   cost_table.h  what rows and drafts cost on this machine
 //   pace.h        whether drafting pays for a request
+//   usual_drafts.h  whether it usually pays under the present load
 //   draft_length.h  how many slots are worth drafting
 #pragma once
 
@@ -28,3 +29,4 @@
 #include "verify/pace.h"
 #include "verify/planner.h"
 #include "verify/survival.h"
+#include "verify/usual_drafts.h"

@@ -38,13 +38,13 @@ class Guesser : public Drafter {
 
 class LookupTest : public ::testing::Test {
  protected:
-  Block& draft(const std::vector<int32_t>& tokens, int slots = 15) {
+  Block& draft(const std::vector<int32_t>& tokens, int slots = 15, int model_slots = 2) {
     BlockRequest request;
     request.context.rows = 1;
     request.context.state = state_.get();
     request.tokens = tokens;
     request.slots = slots;
-    request.model_slots = std::min(slots, 2);
+    request.model_slots = std::min(slots, model_slots);
     request.out = &block_;
     drafter_->draft({&request, 1});
     return block_;
@@ -69,7 +69,17 @@ TEST_F(LookupTest, WhatRepeatsIsLookedUpAndAllElseDrafted) {
   EXPECT_EQ(seen_.blocks, 1);
   EXPECT_EQ(seen_.slots, 2);
   EXPECT_EQ(seen_.observed, 1);
-  EXPECT_EQ(seen_.rows, 2);  // of both blocks
+  EXPECT_EQ(seen_.rows, 1);  // of the one that was drafted
+}
+
+TEST_F(LookupTest, WithoutTheDraftersSlotsItOnlyLooksUp) {
+  const std::vector<int32_t> repeats = {1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4};
+  EXPECT_TRUE(draft({1, 2, 3, 4, 5}, 15, 0).ids.empty());
+  for (int i = 0; i < 50; ++i) {  // however poor: nothing stands beside it
+    EXPECT_EQ(draft(repeats, 3, 0).matched, 4);
+    drafter_->observe(state_.get(), 3, 0);
+  }
+  EXPECT_EQ(seen_.blocks + seen_.rows + seen_.observed, 0);
 }
 
 TEST_F(LookupTest, TheOneThatBringsMoreIsChosen) {

@@ -329,6 +329,32 @@ TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
   EXPECT_GT(share(options), 0.9);
 }
 
+// A request that gains nothing by the drafter's drafts still has what repeats looked up.
+TEST(Speculation, WhatRepeatsIsLookedUpWhileDraftingRests) {
+  const auto model = testing::tiny_model();
+  std::vector<Request> requests = requests_of(4);
+  for (Request& r : requests)
+    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear(),
+    r.grammar.reset(), r.sampling = {};
+  const auto plain = run_all(*make_engine(model, {}), requests, 2);
+  Options options;
+  options.drafter =
+      testing::tiny_drafter("--confidence --type q8_0 --block 5 --seed 4").string() + "+ngram";
+  const auto drafted = run_all(*make_engine(model, options), requests, 2);
+  expect_same(drafted, plain, "with look-up");
+  int computed = 0, looked_up = 0, accepted = 0, cycles = 0;
+  for (const Completion& c : drafted)
+    for (const Cycle& cycle : c.cycles) {
+      ++cycles;
+      looked_up += cycle.looked_up;
+      computed += cycle.drafted > 0 && !cycle.looked_up;
+      if (cycle.looked_up) accepted += cycle.accepted;
+    }
+  EXPECT_LT(computed, cycles / (dspark::testing::kSanitized ? 2 : 3));
+  EXPECT_GT(looked_up, cycles / 3);  // a tiny model repeats itself
+  EXPECT_GT(accepted, looked_up);
+}
+
 // Stops that come as accepted drafts, of the model's own making.
 TEST(Speculation, AnAcceptedStopEndsTheDefaultModelsAnswer) {
   const auto model = testing::default_model();

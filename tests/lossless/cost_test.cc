@@ -122,6 +122,56 @@ TEST(Pace, ANewRequestRestsFirstWhereOthersLose) {
   EXPECT_TRUE(Pace().drafts());
 }
 
+TEST(Pace, RestsLongerTheMoreOthersLose) {
+  const auto rests = [](DraftGain usual) {
+    Pace pace(usual);
+    int count = 0;
+    for (; !pace.drafts(); ++count) pace.rested();
+    return count;
+  };
+  EXPECT_LT(rests({0.19, 0.2}), rests({0.1, 0.2}));
+  EXPECT_EQ(rests({0, 0.2}), 256);
+}
+
+// Slots pay while their survival is worth more than their row, and blocks while that pays for the
+// draft.
+TEST(UsualDrafts, WhatTheyGainFollowsTheLoad) {
+  UsualDrafts usual;
+  const auto free_rows = [](int) { return 2.0; };
+  const auto dear_rows = [](int rows) { return 2.0 * rows; };
+  EXPECT_EQ(usual.gain(free_rows, 1, 0, 0.5).spent_ms, 0);  // nothing is known
+  for (int i = 0; i < 300; ++i) usual.take_in(std::vector<double>{0.9, i % 2 == 0 ? 0.8 : 0.1});
+  DraftGain gain = usual.gain(free_rows, 1, 0, 0.5);
+  EXPECT_NEAR(gain.saved_ms, 2 * (0.9 + 0.45), 0.02);
+  EXPECT_NEAR(gain.spent_ms, 0.5, 1e-9);
+  gain = usual.gain(dear_rows, 8, 0, 0.5);  // no row is worth its time
+  EXPECT_EQ(gain.saved_ms, 0);
+  EXPECT_EQ(gain.spent_ms, 0.5);
+  // At 0.85 of a token a row the surest slots pay, the others do not.
+  const auto sloping = [](int rows) { return rows <= 8 ? 8.0 : 8 + 0.85 * (rows - 8); };
+  gain = usual.gain(sloping, 8, 0, 0);
+  EXPECT_NEAR(gain.saved_ms, 0.9, 1e-6);
+  EXPECT_NEAR(gain.spent_ms, 0.85, 1e-6);
+  // Beside a prompt's rows they are as dear, and what they save is a part of the step without it.
+  gain = usual.gain(sloping, 8, 100, 0);
+  EXPECT_NEAR(gain.saved_ms, 0.9, 1e-6);
+}
+
+TEST(UsualDrafts, RequestsAreToTryAgainOnlyWhereItPaysAnew) {
+  Prospect prospect;
+  const int turns = prospect.turns();
+  prospect.see({1, 0.5});
+  EXPECT_EQ(prospect.turns(), turns);  // it never did not
+  prospect.see({0.4, 0.5});
+  prospect.see({0.51, 0.5});
+  EXPECT_EQ(prospect.turns(), turns);  // too little to tell
+  prospect.see({0.6, 0.5});
+  EXPECT_EQ(prospect.turns(), turns + 1);
+  prospect.see({0.51, 0.5});
+  prospect.see({0.6, 0.5});
+  EXPECT_EQ(prospect.turns(), turns + 1);
+}
+
 TEST(Pace, NoticesWhenDraftingPaysAgain) {
   Pace pace;
   for (int i = 0; i < 2000; ++i) pace.drafts() ? pace.drafted({0, 0.3}) : pace.rested();

@@ -34,6 +34,27 @@ TEST(Fleet, TimeIsTheTables) {
   EXPECT_LE(drafted.ms, static_cast<double>(drafted.steps) * 4.0 + 1e-6);
 }
 
+// Text that repeats: it costs no drafting, is there while drafting rests, and goes on behind what a
+// planner takes of it.
+TEST(Fleet, WhatWasLookedUpIsFreeAndGoesOn) {
+  Recording recording;
+  recording.begin_answer(4000);
+  recording.add(std::vector<double>(15, 0.95), 14, true);
+  recording.add(std::vector<double>(4, 0.02), 0);
+  ASSERT_TRUE(recording.finish().ok());
+  const Costs costs({{{1, 2}, {4, 2}, {64, 32}}, {{1, 1}, {9, 9}}});
+  const Trial run(recording, costs);
+  // 14 tokens and the 15th, three drafts at a time: 4, 4, 4, 3; then one that was drafted for.
+  const Figures fixed = run.closed("fixed:3", 1);
+  EXPECT_NEAR(fixed.tau(), 16.0 / 5, 0.01);
+  EXPECT_NEAR(static_cast<double>(fixed.drafted_cycles) / static_cast<double>(fixed.cycles), 0.2,
+              0.01);
+  const Figures chosen = run.closed("auto", 1);
+  EXPECT_GT(chosen.tau(), 3);
+  EXPECT_LT(static_cast<double>(chosen.drafted_cycles), 0.02 * static_cast<double>(chosen.cycles));
+  EXPECT_GT(chosen.total_tok_per_s(), fixed.total_tok_per_s());
+}
+
 TEST(Fleet, TheSameSeedGivesTheSameFigures) {
   const Recording recording = recording_of(0.7, 5, 0.4);
   const Costs costs = slope();

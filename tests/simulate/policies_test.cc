@@ -71,6 +71,24 @@ TEST(Policies, PromptsDoNotMakeDraftsPay) {
   EXPECT_GT(tokens_per_s("auto"), 0.97 * tokens_per_s("off"));
 }
 
+// A crowd under which no draft pays, and then one request at a time: each drafts as if there had
+// never been a crowd.
+TEST(Policies, DraftingComesBackWhenACrowdIsGone) {
+  const Recording recording = recording_of(0.7, 4, 0.4);
+  const Costs costs({{{1, 2}, {4, 2.2}, {64, 32}}, {{1, 0.3}, {64, 10}}});
+  const Trial run(recording, costs);
+  const auto last_speed = [&](int crowd) {
+    std::vector<Arrival> arrivals;
+    for (int i = 0; i < crowd; ++i) arrivals.push_back({static_cast<double>(i), 0, 300});
+    for (int i = 0; i < 20; ++i) arrivals.push_back({60000 + 2000.0 * i, 0, 200});
+    const Figures figures = run_open(run.setup, run.policy_of("auto"), arrivals, 64);
+    double sum = 0;
+    for (int i = 0; i < 20; ++i) sum += figures.tok_per_s[static_cast<size_t>(crowd + i)];
+    return sum;
+  };
+  EXPECT_GT(last_speed(64), 0.97 * last_speed(1));
+}
+
 TEST(Policies, BoundsAreNeverBehind) {
   const Recording recording = recording_of(0.7, 6, 0.5);
   const Costs costs = knee(3, 24);
