@@ -57,7 +57,6 @@ struct DraftState {
   std::vector<double> past_survival[2];  // of the step before, and of that before it
   int verify_length = 0, accepted = 0;   // of this cycle
   verify::Pace pace;
-  int turns = 0;  // of the prospect, when pace was last begun anew
   verify::DraftLength length;
   std::unique_ptr<verify::Planner> planner;  // its own, where the request has one
   bool off = false;                          // drafting ended: a draft was not finite

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace dspark::engine {
 namespace {
@@ -84,8 +83,7 @@ void Speculation::join(ActiveRequest& request, bool has_rows) const {
   state.calibration = found != nullptr ? &found->calibration : &kRaw;
   state.off = state.off || request.never_drafts();
   if (state.off) return;
-  state.pace = verify::Pace(prospect_.gain());
-  state.turns = prospect_.turns();
+  state.pace = verify::Pace(prospect_);
   if (request.own_planner()) {
     auto made = verify::make_planner(*request.own_planner(), mode_);
     CHECK(made.ok(), "{}", made.message());
@@ -143,8 +141,7 @@ void Speculation::draft(std::span<ActiveRequest* const> decoding, int64_t contex
     state.block.clear();
     const int slots = slots_of(*request, context);
     if (slots <= 0) continue;
-    if (std::exchange(state.turns, prospect_.turns()) != prospect_.turns() && rests(*request))
-      state.pace = verify::Pace(prospect_.gain());
+    state.pace.follow(prospect_);
     const bool rested = rests(*request);
     if (rested) state.pace.rested();
     if (rested && !drafter_->looks_up()) continue;

@@ -1,7 +1,6 @@
 #include "simulate/step_plan.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace dspark::simulate {
 namespace {
@@ -39,8 +38,7 @@ Rank::Rank(const Setup& setup, const Policy& policy, double price)
       sure_(static_cast<size_t>(setup.recording->slots()), 1.0) {}
 
 void Rank::join(Running request) {
-  request.pace = verify::Pace(prospect_.gain());
-  request.turns = prospect_.turns();
+  request.pace = verify::Pace(prospect_);
   request.past.assign(static_cast<size_t>(setup_.lag) + 1, {});
   requests_.push_back(std::move(request));
 }
@@ -67,9 +65,7 @@ void Rank::draft() {
     decoding_.push_back(&request);
     verify::RequestView view;
     const Cycle& cycle = request.recorded();
-    if (std::exchange(request.turns, prospect_.turns()) != prospect_.turns() &&
-        !request.pace.drafts())
-      request.pace = verify::Pace(prospect_.gain());
+    request.pace.follow(prospect_);
     const bool rests = policy_.paced && !request.pace.drafts();
     if (rests) request.pace.rested();
     int slots = std::min(cycle.slots - request.taken, request.left - 1);  // the last is no draft

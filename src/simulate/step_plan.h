@@ -17,7 +17,6 @@ struct Running {
   int taken = 0;  // slots of a block that was looked up: behind tokens of steps past
   int prompt_left = 0, left = 0;  // tokens
   verify::Pace pace = {};
-  int turns = 0;        // of the prospect, when pace was last begun anew
   double first_ms = 0;  // when its first token was there
   int decode_tokens = 0;
   // Survival of this cycle and of the last `lag` ones, in turns; empty where nothing was drafted.

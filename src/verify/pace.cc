@@ -15,7 +15,18 @@ constexpr int kFirstRest = 16, kLongestRest = 256;
 // try.
 constexpr int kLosingRest = 64;
 
+// So much above what it takes, before drafting that did not pay counts as paying: not to go to and
+// fro.
+constexpr double kClearly = 1.1;
+
 }  // namespace
+
+void Prospect::see(const DraftGain& gain) {
+  gain_ = gain;
+  const bool pays = gain.saved_ms >= gain.spent_ms * (pays_ ? 1 : kClearly);
+  if (pays && !pays_) ++turns_;
+  pays_ = pays;
+}
 
 Pace::Pace(DraftGain usual)
     : sum_(usual * kUsualWeight),
@@ -26,6 +37,12 @@ Pace::Pace(DraftGain usual)
   const double loss = usual.spent_ms / usual.saved_ms;  // may be infinite
   rest_ = static_cast<int>(std::min<double>(kLosingRest * loss, kLongestRest));
   next_rest_ = std::min(2 * rest_, kLongestRest);
+}
+
+void Pace::follow(const Prospect& usual) {
+  if (turns_ == usual.turns()) return;
+  if (rest_ > 0) *this = Pace(usual.gain());
+  turns_ = usual.turns();
 }
 
 void Pace::rested() {

@@ -28,6 +28,20 @@ struct StepCosts {
   }
 };
 
+// Whether drafting usually pays under the present load.
+class Prospect {
+ public:
+  void see(const DraftGain& gain);
+  const DraftGain& gain() const { return gain_; }
+  // Goes up where drafting begins to pay, having not: then requests that rest are to try again.
+  int turns() const { return turns_; }
+
+ private:
+  DraftGain gain_;
+  bool pays_ = true;
+  int turns_ = 0;
+};
+
 // Drafting rests when what drafts saved is less than what they took, and is tried again after a
 // while that doubles each time. A request that gains drafts at every cycle.
 class Pace {
@@ -36,6 +50,9 @@ class Pace {
   // usual: what others' cycles gain on average, zeros: not known. Where they lose it rests first,
   // the longer the more they lose.
   explicit Pace(DraftGain usual);
+  explicit Pace(const Prospect& usual) : Pace(usual.gain()) { turns_ = usual.turns(); }
+  // Begins anew where it rests and drafting has begun to pay.
+  void follow(const Prospect& usual);
   bool drafts() const { return rest_ == 0; }
   void rested();  // a cycle without drafts has passed
   void drafted(DraftGain cycle);
@@ -44,6 +61,7 @@ class Pace {
   DraftGain sum_;  // of cycles past, fading
   int tries_left_;
   int rest_ = 0, next_rest_;
+  int turns_ = 0;  // of the prospect, when it was last looked at
 };
 
 }  // namespace dspark::verify

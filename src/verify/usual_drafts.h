@@ -50,18 +50,4 @@ class UsualDrafts {
   double blocks_ = 0;                     // fading
 };
 
-// Whether drafting usually pays under the present load.
-class Prospect {
- public:
-  void see(const DraftGain& gain);
-  const DraftGain& gain() const { return gain_; }
-  // Goes up where drafting begins to pay, having not: then requests that rest are to try again.
-  int turns() const { return turns_; }
-
- private:
-  DraftGain gain_;
-  bool pays_ = true;
-  int turns_ = 0;
-};
-
 }  // namespace dspark::verify
