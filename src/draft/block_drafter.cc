@@ -102,12 +102,11 @@ void BlockDrafter::draw_slots(const BlockRequest& request, int index, Sequential
       return;
     }
     heads.correct(slot.row.indices(), slot.row.logits());
-    const float certainty = slot.row.certainty();
     const Result<bool> drawn = slot.row.draw(request, s);
     if (!drawn.ok()) out.fault = fmt::format("slot {}: {}", s, drawn.message());
     if (!drawn.ok() || !drawn.value()) return;
     if (has_confidence()) out.confidence.push_back(heads.confidence_logit());
-    out.certainty.push_back(certainty);
+    out.certainty.push_back(slot.row.certainty());
     previous = out.ids.back();
     assumed.push_next();
   }

@@ -45,9 +45,10 @@ struct Distribution {
 struct Block {
   std::vector<int32_t> ids;       // [slots], target ids
   std::vector<float> confidence;  // [slots] logits; empty where the drafter has no such head
-  // [slots]: the log-odds of the most likely candidate among the slot's candidates, before the
-  // request's sampling. It does not depend on which candidate was drawn. Empty where drafts have no
-  // distribution.
+  // [slots]: what the drafter's probabilities say for the draft. Drawn with the target's own noise
+  // at a temperature: by how much its log-probability with noise is above the next one's
+  // (Sampler::choose's lead). Else the log-odds of the most likely candidate, before the request's
+  // sampling, which does not depend on what was drawn. Empty where drafts have no distribution.
   std::vector<float> certainty;
   std::vector<Distribution> distributions;  // [slots or more], set where they were asked for
   std::string fault;  // not empty: what was not finite; ids has the slots before it

@@ -82,11 +82,10 @@ void Eagle3::draw_slot(std::span<const BlockRequest> requests, int slot, int thr
       out.fault = fmt::format("slot {}: a value is not finite", slot);
       continue;
     }
-    const float certainty = row.certainty();
     if (const Result<bool> drawn = row.draw(request, slot); !drawn.ok()) {
       out.fault = fmt::format("slot {}: {}", slot, drawn.message());
     } else if (drawn.value()) {
-      out.certainty.push_back(certainty);
+      out.certainty.push_back(row.certainty());
       request.sampler->push(out.ids.back());
     }
   }

@@ -89,7 +89,7 @@ bool SlotRow::start(std::span<const float> base, bool drawn) {
   return true;
 }
 
-float SlotRow::certainty() const {
+float SlotRow::log_odds() const {
   if (logits_.size() < 2) return 0;
   float first = -std::numeric_limits<float>::infinity(), second = first;
   for (const float logit : logits_) {
@@ -121,6 +121,8 @@ Result<bool> SlotRow::draw(const BlockRequest& request, int slot) {
   Block& out = *request.out;
   sample::Sampler& sampler = *request.sampler;
   const int64_t position = request.anchor() + 1 + slot;
+  const bool shares_noise = !request.own_variates && sampler.params().temperature > 0;
+  if (!shares_noise) certainty_ = log_odds();
   list_ids();
   if (!sampler.allows_any(ids_)) {
     indices_.clear();
@@ -130,8 +132,11 @@ Result<bool> SlotRow::draw(const BlockRequest& request, int slot) {
   }
   const bool dense = ids_.empty();
   if (!request.own_variates) {
-    DSPARK_TRY(const int32_t id,
-               dense ? sampler.choose(logits_, position) : sampler.choose(ids_, logits_, position));
+    double lead = 0;
+    double* wanted = shares_noise ? &lead : nullptr;
+    DSPARK_TRY(const int32_t id, dense ? sampler.choose(logits_, position, wanted)
+                                       : sampler.choose(ids_, logits_, position, wanted));
+    if (shares_noise) certainty_ = static_cast<float>(lead);
     out.ids.push_back(id);
     return true;
   }

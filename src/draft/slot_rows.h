@@ -33,17 +33,18 @@ class SlotRow {
   // [candidates]: indices into the draft vocabulary (empty: all of it, in order), and logits.
   std::span<const int32_t> indices() const { return indices_; }
   std::span<float> logits() { return logits_; }
-  // Log-odds of the most likely of logits(): it less the log-sum of the others' exponentials; 0
-  // where there are no others.
-  float certainty() const;
-
   // Draws the draft of slot `slot` of the request and appends it to its block; under a grammar that
   // allows none of the candidates, from the base logits, which must still be there. False: the
   // block ends before it, since nothing of the draft vocabulary may come there, which the drafts
   // before the slot decide.
   Result<bool> draw(const BlockRequest& request, int slot);
+  // Of the slot that draw() drew, as Block::certainty says.
+  float certainty() const { return certainty_; }
 
  private:
+  // Log-odds of the most likely of logits(): it less the log-sum of the others' exponentials; 0
+  // where there are no others.
+  float log_odds() const;
   void list_ids();
 
   const DrafterConfig& config_;
@@ -51,6 +52,7 @@ class SlotRow {
   std::span<const float> base_;
   std::vector<int32_t> indices_, ids_;  // ids_ empty: the logits are by token id
   std::vector<float> logits_;
+  float certainty_ = 0;
 };
 
 // Drafts that later slots take as committed; taken back at the end.

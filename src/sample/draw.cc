@@ -24,24 +24,25 @@ __m128 bound_of(__m128 logits, float largest, float slope, float offset) {
 
 }  // namespace
 
-Draw::Draw(NoiseRow noise, float largest, int32_t top, float temperature, double least_scaled)
+Draw::Draw(NoiseRow noise, float largest, int32_t top, float temperature, double least_scaled,
+           bool with_lead)
     : noise_(noise),
       largest_(largest),
       temperature_(temperature),
       least_scaled_(least_scaled),
       // A smaller slope than the true one only loosens the bound.
-      slope_(static_cast<float>(std::min(kLog2E / temperature, 1e30))) {
-  set_best(gumbel_of(noise_.complement(top)), top);
+      slope_(static_cast<float>(std::min(kLog2E / temperature, 1e30))),
+      score_(gumbel_of(noise_.complement(top))),
+      token_(top),
+      with_lead_(with_lead),
+      second_(score_ - kMostLead) {
+  refuse_below(with_lead_ ? second_ : score_);
 }
 
 // A token of scaled logit s wins if s - log(-log u) > score, that is -log u < exp(s - score); and 1
 // - u is less than -log u. The bound's exponent is that of 256 exp(s - score) with room for
 // rounding: its terms are below 200 where it matters, so single precision is off by less than 1e-4.
-void Draw::set_best(double score, int32_t token) {
-  score_ = score;
-  token_ = token;
-  offset_ = static_cast<float>(8 + 0.01 - score * kLog2E);
-}
+void Draw::refuse_below(double score) { offset_ = static_cast<float>(8 + 0.01 - score * kLog2E); }
 
 float Draw::bound(float logit) const {
   return _mm_cvtss_f32(bound_of(_mm_set1_ps(logit), largest_, slope_, offset_));
@@ -52,7 +53,15 @@ void Draw::offer(float logit, int32_t token, double complement) {
   const double scaled = (static_cast<double>(logit) - static_cast<double>(largest_)) / temperature_;
   if (scaled < least_scaled_) return;
   const double score = scaled + gumbel_of(complement);
-  if (score > score_ || (score == score_ && token < token_)) set_best(score, token);
+  if (token == token_) return;  // the top token, offered already
+  if (score > score_ || (score == score_ && token < token_)) {
+    second_ = std::max(second_, score_);
+    score_ = score;
+    token_ = token;
+  } else {
+    second_ = std::max(second_, score);
+  }
+  refuse_below(with_lead_ ? second_ : score_);
 }
 
 void Draw::offer_all(std::span<const float> logits) {

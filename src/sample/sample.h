@@ -56,6 +56,7 @@ class Constraint {
 // position, v), computed as (logit - largest logit) / temperature + gumbel(...) in double. Ties go
 // to the smaller id everywhere. repeat_penalty looks at prompt and generated tokens, the other two
 // at generated tokens only.
+inline constexpr double kMostLead = 20;
 class Sampler {
  public:
   // constraint: of the tokens that may come, nullptr where any may.
@@ -65,7 +66,9 @@ class Sampler {
   // logits: [vocab_size], the target's at this place; position: the absolute position that the
   // chosen token will have. An error when a logit of an allowed token is NaN or +inf, all are -inf,
   // or the constraint allows none.
-  Result<int32_t> choose(std::span<const float> logits, int64_t position);
+  // lead: where given, by how much the token's log p + noise is above the next one's, at most
+  // kMostLead, which it is where nothing else may come.
+  Result<int32_t> choose(std::span<const float> logits, int64_t position, double* lead = nullptr);
 
   // p of this place, from which choose() draws: probs[v] is 0 where a filter drops v, else in
   // proportion to exp(logit / temperature) after penalties and bias, each within 1e-5 of itself;
@@ -75,7 +78,7 @@ class Sampler {
   // The same of a row that has logits for a few tokens only and -inf for all others; ids are
   // distinct, and probs[i] is that of ids[i]. ids, logits, probs: [n], n >= 1.
   Result<int32_t> choose(std::span<const int32_t> ids, std::span<const float> logits,
-                         int64_t position);
+                         int64_t position, double* lead = nullptr);
   Status distribution(std::span<const int32_t> ids, std::span<const float> logits,
                       std::span<float> probs);
 

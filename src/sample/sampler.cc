@@ -107,15 +107,17 @@ Result<Sampler::Filtered> Sampler::filter(std::span<const float> logits) {
   return row;
 }
 
-Result<int32_t> Sampler::choose(std::span<const float> logits, int64_t position) {
+Result<int32_t> Sampler::choose(std::span<const float> logits, int64_t position, double* lead) {
   DSPARK_TRY(const Filtered row, filter(logits));
+  if (lead != nullptr) *lead = kMostLead;
   if (row.top_alone) return row.top;
   Draw draw(NoiseRow(params_.seed, position), row.logits[static_cast<size_t>(row.top)], row.top,
-            params_.temperature, row.least_scaled);
+            params_.temperature, row.least_scaled, lead != nullptr);
   if (row.all)
     draw.offer_all(row.logits);
   else
     draw.offer_kept(kept_);
+  if (lead != nullptr) *lead = draw.lead();
   return draw.token();
 }
 

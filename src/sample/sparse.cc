@@ -60,12 +60,14 @@ Result<uint64_t> Sampler::filter(std::span<const int32_t> ids, std::span<const f
 }
 
 Result<int32_t> Sampler::choose(std::span<const int32_t> ids, std::span<const float> logits,
-                                int64_t position) {
+                                int64_t position, double* lead) {
   DSPARK_TRY(const OrderKey top, filter(ids, logits));
+  if (lead != nullptr) *lead = kMostLead;
   if (kept_.size() == 1) return key_id(top);
   Draw draw(NoiseRow(params_.seed, position), key_logit(top), key_id(top), params_.temperature,
-            least_scaled());
+            least_scaled(), lead != nullptr);
   draw.offer_kept(kept_);
+  if (lead != nullptr) *lead = draw.lead();
   return draw.token();
 }
 

@@ -70,6 +70,44 @@ TEST(SparseRows, EqualTheDenseRow) {
   EXPECT_EQ(checked, 32 * 4 * 6 * 4);
 }
 
+// A token that is lowered by less than its lead is still chosen, by more it is not.
+TEST(SparseRows, TheLeadIsWhatAChoiceCanLose) {
+  int compared = 0;
+  for (uint32_t seed = 1; seed <= 40; ++seed)
+    for (int64_t position = 0; position < 8; ++position) {
+      Params p;
+      p.temperature = 0.3f * static_cast<float>(1 + seed % 5);
+      p.seed = seed;
+      Sampler sampler(p, {}, 600);
+      Sparse row = sparse_row(seed, 600, 64);
+      double lead = -1, dense_lead = -1;
+      const int32_t chosen = sampler.choose(row.ids, row.logits, position, &lead).value();
+      ASSERT_EQ(sampler.choose(row.dense, position, &dense_lead).value(), chosen);
+      ASSERT_EQ(lead, dense_lead);
+      ASSERT_EQ(sampler.choose(row.ids, row.logits, position).value(), chosen);
+      ASSERT_GE(lead, 0);
+      if (lead >= kMostLead) continue;
+      const auto at =
+          static_cast<size_t>(std::find(row.ids.begin(), row.ids.end(), chosen) - row.ids.begin());
+      const float logit = row.logits[at];
+      row.logits[at] = logit - static_cast<float>(lead * 0.99) * p.temperature;
+      ASSERT_EQ(sampler.choose(row.ids, row.logits, position).value(), chosen) << lead;
+      row.logits[at] = logit - static_cast<float>(lead * 1.01 + 1e-4) * p.temperature;
+      ASSERT_NE(sampler.choose(row.ids, row.logits, position).value(), chosen) << lead;
+      ++compared;
+    }
+  EXPECT_GT(compared, 300);
+}
+
+TEST(SparseRows, WithoutARivalTheLeadIsTheMost) {
+  double lead = 0;
+  Sampler sampler({.temperature = 1}, {}, 10);
+  sampler.choose(std::vector<int32_t>{7}, std::vector<float>{2}, 0, &lead).value();
+  EXPECT_EQ(lead, kMostLead);
+  sampler.choose(std::vector<int32_t>{7, 3}, std::vector<float>{2, -90}, 0, &lead).value();
+  EXPECT_EQ(lead, kMostLead);
+}
+
 TEST(SparseRows, RefuseWhatIsNoDistribution) {
   Sampler sampler({}, {}, 10);
   const std::vector<int32_t> ids{4, 2};
