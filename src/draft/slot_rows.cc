@@ -133,9 +133,8 @@ Result<bool> SlotRow::draw(const BlockRequest& request, int slot) {
   const bool dense = ids_.empty();
   if (!request.own_variates) {
     double lead = 0;
-    double* wanted = shares_noise ? &lead : nullptr;
-    DSPARK_TRY(const int32_t id, dense ? sampler.choose(logits_, position, wanted)
-                                       : sampler.choose(ids_, logits_, position, wanted));
+    DSPARK_TRY(const int32_t id, dense ? sampler.choose(logits_, position, &lead)
+                                       : sampler.choose(ids_, logits_, position, &lead));
     if (shares_noise) certainty_ = static_cast<float>(lead);
     out.ids.push_back(id);
     return true;

@@ -58,8 +58,10 @@ void Draw::offer(float logit, int32_t token, double complement) {
     second_ = std::max(second_, score_);
     score_ = score;
     token_ = token;
+  } else if (with_lead_ && score > second_) {
+    second_ = score;
   } else {
-    second_ = std::max(second_, score);
+    return;
   }
   refuse_below(with_lead_ ? second_ : score_);
 }

@@ -15,14 +15,13 @@ class UsualDrafts {
  public:
   // A block's calibrated survival by slot, in [0, 1]; counts among about the last 100.
   void take_in(std::span<const double> survival);
-  bool known() const { return blocks_ > 0; }
 
   // What a request's cycle would gain where `requests` (>= 1) alike draft and verify the slots that
   // pay for their rows; zeros while nothing is known. target_ms(rows): of the target's step.
   // prompt_rows: how many with logits take as long. draft_ms: of a request's drafts.
   template <class TargetMs>
   DraftGain gain(const TargetMs& target_ms, int requests, int prompt_rows, double draft_ms) const {
-    if (!known()) return {};
+    if (blocks_ == 0) return {};
     const double token_ms = target_ms(requests) / requests;
     const int others = requests + prompt_rows;
     const double others_ms = target_ms(others);

@@ -2,54 +2,21 @@
 // text and logprobs are those of plain decoding, whatever drafts, however many are verified.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
 #include <random>
 
 #include "draft/draft.h"
+#include "engine/drafted.h"
 #include "engine/support.h"
 #include "sanitized.h"
 
 namespace dspark::engine {
 namespace {
 
+using testing::expect_same;
 using testing::make_engine;
+using testing::Oracle;
+using testing::requests_of;
 using testing::run_all;
-
-// Knows what plain decoding gave and drafts that, with an error now and then.
-class Oracle : public draft::Drafter {
- public:
-  using Answers = std::map<std::vector<int32_t>, std::vector<int32_t>>;  // prompt -> ids
-  Oracle(const Answers& answers, unsigned errors_in_16)
-      : answers_(answers), errors_(errors_in_16) {}
-  const std::string& name() const override { return name_; }
-  int slots() const override { return 15; }
-  void draft(std::span<const draft::BlockRequest> requests) override {
-    for (const draft::BlockRequest& request : requests) {
-      request.out->clear();
-      const std::vector<int32_t> tokens(request.tokens.begin(), request.tokens.end());
-      for (const auto& [prompt, ids] : answers_) {
-        const size_t n = prompt.size();
-        if (n >= tokens.size() || !std::equal(prompt.begin(), prompt.end(), tokens.begin()))
-          continue;
-        const size_t made = tokens.size() - n;
-        if (made > ids.size() || !std::equal(ids.begin(), ids.begin() + static_cast<long>(made),
-                                             tokens.begin() + static_cast<long>(n)))
-          continue;
-        for (size_t i = made; i < ids.size() && static_cast<int>(i - made) < request.slots; ++i) {
-          const bool wrong = (tokens.size() * 31 + i * 7) % 16 < errors_;
-          request.out->ids.push_back(wrong ? (ids[i] + 1) % 256 : ids[i]);
-        }
-        break;
-      }
-    }
-  }
-
- private:
-  const Answers& answers_;
-  unsigned errors_;
-  std::string name_ = "oracle";
-};
 
 // Not a number at some slots: such requests go on without drafts.
 class Broken : public Oracle {
@@ -61,74 +28,6 @@ class Broken : public Oracle {
       if (request.tokens.size() % 3 == 0) request.out->fault = "slot 0: a value is not finite";
   }
 };
-
-Request varied(size_t index, std::mt19937& random) {
-  Request request;
-  request.prompt_ids.resize(1 + random() % 100);
-  // Few distinct tokens, so that look-up finds something.
-  for (int32_t& id : request.prompt_ids) id = static_cast<int32_t>(random() % 12);
-  if (index % 4 == 2) {  // begins as others do
-    std::vector<int32_t> alike(random() % 140);
-    for (size_t i = 0; i < alike.size(); ++i) alike[i] = static_cast<int32_t>(i * i % 11);
-    request.prompt_ids.insert(request.prompt_ids.begin(), alike.begin(), alike.end());
-  }
-  request.max_tokens = 1 + static_cast<int>(random() % 40);
-  request.ignore_eos = index % 3 != 0;
-  sample::Params& s = request.sampling;
-  if (index % 2 == 1) {
-    s.temperature = index % 4 == 1 ? 0.3f : 1.0f;
-    s.seed = 77 + index;
-    if (index % 8 == 3) s.top_p = 0.9f;
-    if (index % 8 == 5) s.top_k = 20;
-    if (index % 8 == 7) s.min_p = 0.05f;
-  }
-  if (index % 5 == 1) s.repeat_penalty = 1.2f;
-  if (index % 5 == 2) s.presence_penalty = 0.7f, s.frequency_penalty = 0.3f;
-  if (index % 5 == 3) s.logit_bias = {{7, 3.0f}, {9, -2.0f}, {300, 4.0f}};
-  if (index % 7 == 0) request.logprobs = 3;
-  if (index % 6 == 4) request.stop = {"a", "zz"};
-  if (index % 6 == 2 || index % 6 == 5) {
-    static const auto kWords =
-        grammar::Grammar::from_gbnf("root ::= ([a-c] [0-9]? \" \"?){5,30}", "words").take();
-    request.ignore_eos = false;
-    request.grammar = index % 4 < 2 ? grammar::Grammar::any_json_object() : kWords;
-  }
-  return request;
-}
-
-std::vector<Request> requests_of(size_t count) {
-  std::mt19937 random(11);
-  std::vector<Request> requests;
-  for (size_t i = 0; i < count; ++i) requests.push_back(varied(i, random));
-  return requests;
-}
-
-bool same(const std::vector<std::vector<sample::TokenLogprob>>& a,
-          const std::vector<std::vector<sample::TokenLogprob>>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const auto& p, const auto& q) {
-      return p.id == q.id && p.logprob == q.logprob;
-    });
-  });
-}
-
-void expect_same(const std::vector<Completion>& got, const std::vector<Completion>& plain,
-                 const std::string& where) {
-  for (size_t i = 0; i < plain.size(); ++i) {
-    EXPECT_EQ(got[i].ids, plain[i].ids) << where << ": request " << i;
-    EXPECT_EQ(got[i].text, plain[i].text) << where << ": request " << i;
-    EXPECT_EQ(got[i].finish, plain[i].finish) << where << ": request " << i;
-    EXPECT_TRUE(same(got[i].logprobs, plain[i].logprobs)) << where << ": request " << i;
-    int committed = 1;
-    for (const Cycle& c : got[i].cycles) {
-      EXPECT_LE(c.accepted, c.verified);
-      EXPECT_LE(c.verified, c.drafted);
-      committed += c.accepted + 1;
-    }
-    // A stop inside the last cycle cuts it.
-    EXPECT_GE(committed, static_cast<int>(got[i].ids.size())) << where << ": request " << i;
-  }
-}
 
 struct Trial {
   Options options;
@@ -301,58 +200,6 @@ TEST(Speculation, ABrokenDrafterCostsNothingButItsDrafts) {
   set_log_level(LogLevel::kError);
   expect_same(run_all(*make_engine(model, options), requests, 8), plain, "broken drafter");
   set_log_level(LogLevel::kInfo);
-}
-
-// One that knows nothing is asked now and then, one that knows all at every cycle.
-TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
-  const auto model = testing::tiny_model();
-  std::vector<Request> requests = requests_of(4);
-  for (Request& r : requests)
-    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear(),
-    r.grammar.reset();
-  const auto plain = run_all(*make_engine(model, {}), requests, 2);
-  const auto share = [&](const Options& options) {
-    double drafted = 0, cycles = 0;
-    for (const Completion& c : run_all(*make_engine(model, options), requests, 2))
-      for (const Cycle& cycle : c.cycles) drafted += cycle.drafted > 0, cycles += 1;
-    return drafted / cycles;
-  };
-  Options options;
-  options.drafter = testing::tiny_drafter("--confidence --type q8_0 --block 5 --seed 4");
-  EXPECT_LT(share(options), dspark::testing::kSanitized ? 0.5 : 0.3);
-  options.planner = "fixed:2";      // not asked to judge
-  EXPECT_GT(share(options), 0.98);  // but where one token is left
-  Oracle::Answers answers;
-  for (size_t i = 0; i < requests.size(); ++i) answers[requests[i].prompt_ids] = plain[i].ids;
-  options = {};
-  options.make_drafter = [&](const draft::Place&) { return std::make_unique<Oracle>(answers, 0); };
-  EXPECT_GT(share(options), 0.9);
-}
-
-// A request that gains nothing by the drafter's drafts still has what repeats looked up.
-TEST(Speculation, WhatRepeatsIsLookedUpWhileDraftingRests) {
-  const auto model = testing::tiny_model();
-  std::vector<Request> requests = requests_of(4);
-  for (Request& r : requests)
-    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear(),
-    r.grammar.reset(), r.sampling = {};
-  const auto plain = run_all(*make_engine(model, {}), requests, 2);
-  Options options;
-  options.drafter =
-      testing::tiny_drafter("--confidence --type q8_0 --block 5 --seed 4").string() + "+ngram";
-  const auto drafted = run_all(*make_engine(model, options), requests, 2);
-  expect_same(drafted, plain, "with look-up");
-  int computed = 0, looked_up = 0, accepted = 0, cycles = 0;
-  for (const Completion& c : drafted)
-    for (const Cycle& cycle : c.cycles) {
-      ++cycles;
-      looked_up += cycle.looked_up;
-      computed += cycle.drafted > 0 && !cycle.looked_up;
-      if (cycle.looked_up) accepted += cycle.accepted;
-    }
-  EXPECT_LT(computed, cycles / (dspark::testing::kSanitized ? 2 : 3));
-  EXPECT_GT(looked_up, cycles / 3);  // a tiny model repeats itself
-  EXPECT_GT(accepted, looked_up);
 }
 
 // Stops that come as accepted drafts, of the model's own making.
