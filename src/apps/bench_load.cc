@@ -38,6 +38,7 @@ class LoadBench {
         trace_(trace),
         driver_(engine, suites, arguments.max_tokens),
         progress_("load", "runs") {
+    for (const EvalSuite& suite : suites) result_.suites.push_back(suite.name);
     result_.policies = std::move(policies);
   }
 

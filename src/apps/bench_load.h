@@ -45,6 +45,13 @@ struct LoadPoint {
   std::string name() const;
 };
 
+// What the requests of one suite that count took: tokens over the time that they were there.
+struct SuiteTime {
+  int64_t tokens = 0;
+  double seconds = 0;
+  double tok_per_s() const { return static_cast<double>(tokens) / seconds; }
+};
+
 // One run of a policy at a point. In a closed loop other requests keep the load up until the last
 // of those that count has ended; rates and steps are of all, the rest is of those that count.
 struct LoadRun {
@@ -52,6 +59,7 @@ struct LoadRun {
   int64_t all_tokens = 0;  // in that time
   int64_t tokens = 0;
   uint64_t text = 0;  // a hash of their ids
+  std::vector<SuiteTime> suites;
   int64_t cycles = 0, cycle_tokens = 0;
   // By request; by token (a step's gap shared by its tokens); by step that gave tokens.
   std::vector<double> user_tok_per_s, first_token_ms, inter_token_ms, gap_ms;
@@ -70,6 +78,7 @@ struct LoadCell {
 };
 
 struct LoadResult {
+  std::vector<std::string> suites;  // names
   std::vector<LoadPolicy> policies;
   std::vector<LoadPoint> points;  // closed ones first
   std::vector<LoadCell> cells;    // [points, policies]
@@ -112,6 +121,7 @@ class LoadDriver {
 struct LoadComparison {
   size_t policy = 0;
   std::optional<size_t> point = {};         // nothing: the geometric mean over all closed points
+  std::optional<size_t> suite = {};         // nothing: all tokens/s; a suite: SuiteTime's
   std::vector<std::string> baselines = {};  // picked by the even rounds, by the odd ones
   std::vector<double> ratios = {};          // by round
   double ratio = 0, low = 0, high = 0;      // median, and a 95 % bootstrap interval of it

@@ -67,6 +67,13 @@ std::vector<LoadComparison> compare_policies(const LoadResult& result) {
     for (size_t point = 0; point < closed; ++point) logs += std::log(rate(point, policy, round));
     return std::exp(logs / static_cast<double>(closed));
   };
+  // A suite without a request that counts in every run of a point has no rate there.
+  const auto has_rates = [&](size_t point, size_t suite) {
+    for (size_t p = 0; p < result.policies.size(); ++p)
+      for (const LoadRun& run : result.cell(point, p).runs)
+        if (run.suites[suite].tokens == 0) return false;
+    return true;
+  };
   for (size_t p = 0; p < result.policies.size(); ++p) {
     if (result.policies[p].baseline) continue;
     for (size_t point = 0; point < closed; ++point) {
@@ -76,6 +83,16 @@ std::vector<LoadComparison> compare_policies(const LoadResult& result) {
       comparisons.back().point = point;
     }
     if (closed > 1) comparisons.push_back(compare(result, p, rounds, mean_rate));
+    for (size_t point = 0; point < closed && result.suites.size() > 1; ++point) {
+      for (size_t suite = 0; suite < result.suites.size(); ++suite) {
+        if (!has_rates(point, suite)) continue;
+        comparisons.push_back(compare(result, p, rounds, [&](size_t policy, size_t round) {
+          return result.cell(point, policy).runs[round].suites[suite].tok_per_s();
+        }));
+        comparisons.back().point = point;
+        comparisons.back().suite = suite;
+      }
+    }
   }
   return comparisons;
 }

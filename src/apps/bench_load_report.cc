@@ -45,6 +45,19 @@ std::vector<double> rates(const LoadCell& cell) {
   return values;
 }
 
+// tokens/s by round; null where none of a set's requests ended.
+Json sets_json(const LoadResult& result, const LoadCell& cell) {
+  Json sets = Json::object();
+  for (size_t suite = 0; suite < result.suites.size(); ++suite) {
+    Json& by_round = sets[result.suites[suite]] = Json::array();
+    for (const LoadRun& run : cell.runs) {
+      const SuiteTime& time = run.suites[suite];
+      by_round.push_back(time.tokens > 0 ? Json(time.tok_per_s()) : Json(nullptr));
+    }
+  }
+  return sets;
+}
+
 Json cell_json(const LoadResult& result, const LoadCell& cell) {
   const LoadPoint& point = result.points[cell.point];
   const LoadRun all = pooled(cell);
@@ -63,6 +76,7 @@ Json cell_json(const LoadResult& result, const LoadCell& cell) {
   row["total_tok_per_s"] = total_rate(cell);
   row["total_tok_per_s_by_round"] = rates(cell);
   row["user_tok_per_s"] = user_rate(cell);
+  if (!point.open && result.suites.size() > 1) row["sets"] = sets_json(result, cell);
   row["first_token_ms"] = percentiles_json(all.first_token_ms);
   row["inter_token_ms"] = percentiles_json(all.inter_token_ms);
   row["gap_ms"] = percentiles_json(all.gap_ms);
@@ -98,24 +112,31 @@ std::string cell_line(const LoadResult& result, const LoadCell& cell) {
 
 std::string comparison_line(const LoadResult& result, const LoadComparison& comparison) {
   const auto& best = comparison.baselines;
-  return fmt::format(
-      "{:<14} {:<22} {:>6.3f} ({:.3f} to {:.3f})  {}\n", result.policies[comparison.policy].name,
-      comparison.point ? result.points[*comparison.point].name() : "all, geometric mean",
-      comparison.ratio, comparison.low, comparison.high,
-      best[0] == best[1] ? best[0] : best[0] + ", " + best[1]);
+  std::string where =
+      comparison.point ? result.points[*comparison.point].name() : "all, geometric mean";
+  if (comparison.suite) where += ", " + result.suites[*comparison.suite];
+  return fmt::format("{:<14} {:<25} {:>6.3f} ({:.3f} to {:.3f})  {}\n",
+                     result.policies[comparison.policy].name, where, comparison.ratio,
+                     comparison.low, comparison.high,
+                     best[0] == best[1] ? best[0] : best[0] + ", " + best[1]);
 }
 
 Json comparison_json(const LoadResult& result, const LoadComparison& comparison) {
-  return {{"suite", "load"},
-          {"case", comparison.point ? "against_best" : "against_best_of_all"},
-          {"policy", result.policies[comparison.policy].name},
-          {"concurrency",
-           comparison.point ? Json(result.points[*comparison.point].concurrency) : Json(nullptr)},
-          {"best", comparison.baselines},
-          {"ratio", comparison.ratio},
-          {"low", comparison.low},
-          {"high", comparison.high},
-          {"ratio_by_round", comparison.ratios}};
+  Json row = {{"suite", "load"},
+              {"case", comparison.point ? "against_best" : "against_best_of_all"},
+              {"policy", result.policies[comparison.policy].name},
+              {"concurrency", comparison.point ? Json(result.points[*comparison.point].concurrency)
+                                               : Json(nullptr)},
+              {"best", comparison.baselines},
+              {"ratio", comparison.ratio},
+              {"low", comparison.low},
+              {"high", comparison.high},
+              {"ratio_by_round", comparison.ratios}};
+  if (comparison.suite) {
+    row["case"] = "set_against_best";
+    row["set"] = result.suites[*comparison.suite];
+  }
+  return row;
 }
 
 }  // namespace
@@ -146,10 +167,13 @@ void add_comparisons(const LoadResult& result, BenchResult& report) {
   report.table +=
       "\nagainst the best of off and fixed, picked by the other half of the rounds: median of the "
       "paired ratios\nof all tokens/s (95 % interval), the picked\n";
+  std::string by_set;
   for (const LoadComparison& comparison : comparisons) {
     report.rows.push_back(comparison_json(result, comparison));
-    report.table += comparison_line(result, comparison);
+    (comparison.suite ? by_set : report.table) += comparison_line(result, comparison);
   }
+  if (by_set.empty()) return;
+  report.table += "the same by set, of tokens/s while its requests are there\n" + by_set;
 }
 
 void add_frontier(const LoadResult& result, BenchResult& report) {

@@ -89,13 +89,16 @@ void LoadDriver::submit(size_t number, double due_ms, Live& live) {
     }
     last_ms = now_ms;
   };
-  callbacks.on_finished = [&live, counts, number](const engine::Completion& done) {
+  callbacks.on_finished = [&live, counts, number, due_ms,
+                           suite = number % suites_.size()](const engine::Completion& done) {
     live.open.erase(number);
     if (done.finish == engine::Finish::kError && live.failed.ok())
       live.failed = fail("a request under {}: {}", live.policy.name, done.error);
     if (!counts) return;
     ++live.ended;
     live.run.tokens += static_cast<int64_t>(done.ids.size());
+    live.run.suites[suite].tokens += static_cast<int64_t>(done.ids.size());
+    live.run.suites[suite].seconds += (live.now_ms() - due_ms) / 1e3;
     uint64_t hash = mixed(0xcbf29ce484222325u, number);
     for (const int32_t id : done.ids) hash = mixed(hash, static_cast<uint64_t>(id));
     live.run.text += hash;  // in whatever order they end
@@ -129,6 +132,7 @@ Result<LoadRun> LoadDriver::run(const LoadPoint& point, const LoadPolicy& policy
   order_prompts(round);
   const auto due_ms = point.open ? arrival_times_ms(point, round) : std::vector<double>();
   Live live{.point = point, .policy = policy};
+  live.run.suites.resize(suites_.size());
   size_t next = 0;
   while (live.ended < point.requests && live.failed.ok() && !interrupt_.raised()) {
     if (point.open) {

@@ -141,6 +141,35 @@ class Load(TraceTest):
             self.assertEqual(row["ratio"], sorted(row["ratio_by_round"])[rounds // 2])
             self.assertTrue(row["low"] <= row["ratio"] <= row["high"])
 
+    def test_sets(self):
+        """Requests come from the files in turn; each file's rates are compared by themselves."""
+        files, rows = zip(*(self.data(f"{name}.jsonl", count) for name, count in (("a", 3), ("b", 2))))
+        policies, rounds = ["off", "fixed:2", "auto"], 2
+        result, text = self.load("--data", *files, "--policies", ",".join(policies), "--concurrency", "1,2",
+                                 "--arrivals", "0", "--requests", 4, "--rounds", rounds)
+        rate = {(row["policy"], row["concurrency"]): row["sets"] for row in result["rows"] if row["case"] == "closed"}
+        self.assertEqual(list(rate), [(policy, at) for at in (1, 2) for policy in policies])
+        compared = [row for row in result["rows"] if row["case"] == "set_against_best"]
+        self.assertEqual([(row["concurrency"], row["set"]) for row in compared],
+                         [(at, name) for at in (1, 2) for name in "ab"])
+        for row in compared:
+            at = lambda policy, r: rate[policy, row["concurrency"]][row["set"]][r]
+            for r, ratio in enumerate(row["ratio_by_round"]):
+                best = max(policies[:2], key=lambda policy: at(policy, 1 - r))
+                self.assertEqual(row["best"][1 - r], best)
+                self.assertAlmostEqual(ratio, at("auto", r) / at(best, r))
+        # Alone, the requests of all sets fill the time.
+        for policy in policies:
+            row = next(row for row in result["rows"] if row["case"] == "closed" and row["policy"] == policy)
+            harmonic = 2 * rounds / sum(1 / r for by_round in row["sets"].values() for r in by_round)
+            self.assertAlmostEqual(harmonic * row["seconds"] / row["tokens"], 1, delta=0.05)
+        self.assertIn("2 at a time, b", text.stdout)
+        # A file none of whose prompts counted has no rate, and is not compared.
+        result, _ = self.load("--data", *files, "--policies", "off,auto", "--concurrency", "1", "--arrivals", "0",
+                              "--requests", 1, "--rounds", rounds)
+        self.assertEqual([row["sets"]["b"] for row in result["rows"] if row["case"] == "closed"], [[None] * rounds] * 2)
+        self.assertEqual([row["set"] for row in result["rows"] if row["case"] == "set_against_best"], ["a"])
+
     def check_frontier(self, rows, policies):
         lines = {policy: [(row["user_tok_per_s"], row["total_tok_per_s"]) for row in rows
                           if (row["case"], row["policy"]) == ("closed", policy)] for policy in policies}
