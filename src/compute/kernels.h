@@ -73,8 +73,9 @@ struct Kernels {
   // each type of the cache's cells.
   AttendBlock attend_block_f16, attend_block_f32;
 
-  // total := total merged with the next block's part.
-  void (*attend_merge)(AttentionState& total, const AttentionState& part, int64_t head_dim);
+  // totals[i] := totals[i] merged with parts[i] of the next block, for n queries.
+  void (*attend_merge)(AttentionState* totals, const AttentionState* parts, int n,
+                       int64_t head_dim);
 
   // out = values / sum, [head_dim].
   void (*attend_finish)(const AttentionState& total, int64_t head_dim, float* out);

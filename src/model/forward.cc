@@ -111,16 +111,14 @@ void Forward::run_layer(int thread, int layer_index) {
   } else {
     attention_input = &normalise_for_layer(thread, layer.attention_norm);
   }
-  const Product qkv[] = {{&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
-                         {&layer.k, b.k.as<float>(), b.kv_width, &layer.k_bias, nullptr},
-                         {&layer.v, b.v.as<float>(), b.kv_width, &layer.v_bias, nullptr}};
-  products(thread, kQkv, layer_index, std::span(qkv).first(kind.values_are_keys ? 2 : 3),
+  // Queries in the middle: keys and values, which go to the cache at once, are different threads'.
+  const auto keys = kind.values_are_keys ? Product::kKeysAndValues : Product::kKeys;
+  const Product kqv[] = {cached(keys, layer_index, b.k.as<float>()),
+                         {&layer.q, b.q.as<float>(), b.q_width, &layer.q_bias, nullptr},
+                         cached(Product::kValues, layer_index, b.v.as<float>())};
+  products(thread, kQkv, layer_index, std::span(kqv).first(kind.values_are_keys ? 2 : 3),
            *attention_input);
   pool_.barrier();
-  if (plan(layer_index).has_long_segments) {
-    rotate_and_store_long(thread, layer_index);
-    pool_.barrier();
-  }
   attend(thread, layer_index);
   pool_.barrier();
   if (plan(layer_index).has_partials) {
@@ -235,52 +233,69 @@ void Forward::add_normed(int thread, const std::vector<float>& weight, float sca
   }
 }
 
-// Calls body(range) with this thread's tiles of a phase, in multiples of `least`. Of few rows an
-// even share at once: handing out costs more than a slower core's lag. Of more, half of an even
-// share of what is left, time and again, so that a slower core ends with less.
-template <class Body>
-void Forward::share_tiles(int thread, Phase phase, int layer, int64_t tiles, int64_t least,
+// Calls body(range) with this thread's tiles of a phase; a range begins and ends where align(tile),
+// the next place that may be one, says. Of few rows an even share at once: handing out costs more
+// than a slower core's lag. Of more, half of an even share of what is left, time and again, so that
+// a slower core ends with less.
+template <class Align, class Body>
+void Forward::share_tiles(int thread, Phase phase, int layer, int64_t tiles, Align align,
                           Body body) {
   const int threads = pool_.threads();
   if (rows_ <= kEvenRows) {
-    const Range units = split_range((tiles + least - 1) / least, threads, thread);
-    const Range range{units.begin * least, std::min(units.end * least, tiles)};
+    const Range even = split_range(tiles, threads, thread);
+    const Range range{align(even.begin), align(even.end)};
     if (range.begin < range.end) body(range);
     return;
   }
   std::atomic<int64_t>& next = next_tile_[static_cast<size_t>(layer * kPhases + phase)];
   for (int64_t begin = next.load(std::memory_order_relaxed); begin < tiles;) {
-    const int64_t share = (tiles - begin) / (2 * threads);
-    const int64_t end = std::min(begin + std::max(share / least * least, least), tiles);
+    const int64_t share = std::max<int64_t>((tiles - begin) / (2 * threads), 1);
+    const int64_t end = align(begin + share);
     if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
     body(Range{begin, end});
     begin = next.load(std::memory_order_relaxed);
   }
 }
 
-// All matrices of the list over all rows, tiles handed out to the threads.
+// All matrices of the list over all rows, tiles handed out to the threads. What goes to the cache
+// goes there by the thread that made it.
 void Forward::products(int thread, Phase phase, int layer, std::span<const Product> list,
                        const Activations& x) {
   int64_t tiles = 0;
   for (const Product& p : list) tiles += p.matrix->tiles();
-  share_tiles(thread, phase, layer, tiles, 1, [&](Range range) {
+  const auto align = [list](int64_t tile) {
     int64_t first = 0;
     for (const Product& p : list) {
-      const int64_t begin = std::max<int64_t>(range.begin - first, 0);
-      const int64_t end = std::min<int64_t>(range.end - first, p.matrix->tiles());
+      const int64_t within = tile - first, of_matrix = p.matrix->tiles();
+      if (within <= of_matrix)
+        return first + std::min((within + p.unit - 1) / p.unit * p.unit, of_matrix);
+      first += of_matrix;
+    }
+    return first;
+  };
+  share_tiles(thread, phase, layer, tiles, align, [&](Range range) {
+    int64_t first = 0;
+    for (const Product& p : list) {
+      const Range part{std::max<int64_t>(range.begin - first, 0),
+                       std::min<int64_t>(range.end - first, p.matrix->tiles())};
       first += p.matrix->tiles();
-      if (begin >= end) continue;
-      kernels_.matmul(*p.matrix, x.view(), begin, end, p.out, p.stride);
-      const int64_t column = begin * kTileRows, width = (end - begin) * kTileRows;
-      for (int r = 0; r < x.rows(); ++r) {
-        float* out = p.out + r * p.stride + column;
-        if (p.bias != nullptr && !p.bias->empty())
-          kernels_.add(out, p.bias->data() + column, width);
-        if (p.softcap > 0) kernels_.soft_cap(out, p.softcap, width);
-        if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
-      }
+      if (part.begin >= part.end) continue;
+      if (p.cells != Product::kNone && rows_ <= kEvenRows) ask_for_cells(layer, p, part);
+      multiply(p, part, x);
+      if (p.cells != Product::kNone) store(thread, layer, p, part);
     }
   });
+}
+
+void Forward::multiply(const Product& p, Range tiles, const Activations& x) {
+  kernels_.matmul(*p.matrix, x.view(), tiles.begin, tiles.end, p.out, p.stride);
+  const int64_t column = tiles.begin * kTileRows, width = (tiles.end - tiles.begin) * kTileRows;
+  for (int r = 0; r < x.rows(); ++r) {
+    float* out = p.out + r * p.stride + column;
+    if (p.bias != nullptr && !p.bias->empty()) kernels_.add(out, p.bias->data() + column, width);
+    if (p.softcap > 0) kernels_.soft_cap(out, p.softcap, width);
+    if (p.add_to != nullptr) kernels_.add(p.add_to + r * p.stride + column, out, width);
+  }
 }
 
 // A thread makes the same columns of gate and up, so it can go on to what the down projection
@@ -293,7 +308,10 @@ void Forward::gate_and_up(int thread, int layer_index, const Activations& x) {
   float *gate = b.gate.as<float>(), *up = b.up.as<float>();
   const auto multiply =
       spec_.activation == Activation::kGeluTanh ? kernels_.gelu_multiply : kernels_.silu_multiply;
-  share_tiles(thread, kGateUp, layer_index, tiles, kPair, [&](Range range) {
+  const auto align = [tiles](int64_t tile) {
+    return std::min((tile + kPair - 1) / kPair * kPair, tiles);
+  };
+  share_tiles(thread, kGateUp, layer_index, tiles, align, [&](Range range) {
     kernels_.matmul(layer.gate, x.view(), range.begin, range.end, gate, b.ffn);
     kernels_.matmul(layer.up, x.view(), range.begin, range.end, up, b.ffn);
     const int64_t column = range.begin * kTileRows;

@@ -94,13 +94,14 @@ class Forward {
     const std::vector<float>* bias;  // may be null or empty
     float* add_to;                   // residual rows [rows, stride]; may be null
     float softcap = 0;               // of the output; 0: none
+    int64_t unit = 1;                // so many tiles in a row are one thread's
+    // What they become cells of, in the cache.
+    enum Cells { kNone, kKeys, kValues, kKeysAndValues } cells = kNone;
   };
-  // Attention of some rows of a segment under one key/value head, over some blocks. A segment's
-  // only item for a head also rotates and stores its rows.
+  // Attention of some rows of a segment under one key/value head, over some blocks.
   struct AttentionItem {
     int segment, kv_head, first_row, rows;  // rows of the batch
     int block_begin, block_end;
-    bool is_long;     // the segment has several items for this head
     bool leads;       // the first of the items that have these rows under this head
     int64_t partial;  // index of its first partial state, -1 to merge and finish in place
   };
@@ -108,7 +109,6 @@ class Forward {
   struct AttentionPlan {
     std::vector<AttentionItem> items;
     bool has_partials = false;
-    bool has_long_segments = false;  // with several items a head
   };
 
   void run_thread(int thread);
@@ -127,16 +127,21 @@ class Forward {
   const compute::Activations& normalise_for_layer(int thread, const std::vector<float>& weight);
   void put(const float* x, int row, int64_t begin, int64_t end, compute::Activations& out,
            int batch_row);
-  template <class Body>
-  void share_tiles(int thread, Phase phase, int layer, int64_t tiles, int64_t least, Body body);
+  template <class Align, class Body>
+  void share_tiles(int thread, Phase phase, int layer, int64_t tiles, Align align, Body body);
   void products(int thread, Phase phase, int layer, std::span<const Product> list,
                 const compute::Activations& x);
-  void rotate_and_store(int thread, int layer, const Segment& segment, int first_row, int rows,
-                        int kv_head);
+  void multiply(const Product& product, Range tiles, const compute::Activations& x);
+  Product cached(Product::Cells cells, int layer, float* out);
   void rotate_head(int layer, float* values, const std::vector<float>& norm, int row);
-  void store(int thread, int layer, const Segment& segment, int row, int kv_head, float* key,
-             const float* value);
-  void rotate_and_store_long(int thread, int layer);
+  Range heads_of(int layer, Range tiles) const;
+  void ask_for_cells(int layer, const Product& product, Range tiles);
+  void store(int thread, int layer, const Product& product, Range tiles);
+  void store_key(int thread, int layer, const Segment& segment, int row, int head, float* key);
+  void store_value(int thread, int layer, const Segment& segment, int row, int head,
+                   const float* value);
+  void store_cells(int thread, int layer, const Segment& segment, int row, int head, bool is_key,
+                   const float* values);
   void put_attended(int layer, int row, int head, int heads);
   void collect(int thread, int layer);
   void add_normed(int thread, const std::vector<float>& weight, float scale);

@@ -41,7 +41,7 @@ int last_row(const Segment& segment) { return segment.first_row + segment.rows -
 
 void Forward::plan_attention(const AttentionKind& kind, AttentionPlan& plan) {
   plan.items.clear();
-  plan.has_partials = plan.has_long_segments = false;
+  plan.has_partials = false;
   const auto segments = static_cast<int>(segments_.size());
   const bool few = segments * kind.kv_heads < 4 * pool_.threads();
   const bool uneven = few && segments * kind.kv_heads % pool_.threads() != 0;
@@ -55,21 +55,19 @@ void Forward::plan_attention(const AttentionKind& kind, AttentionPlan& plan) {
                        partial + states <= buffers_->max_partials;
     const bool halve = uneven && !split && segment.rows > 2 && end - begin > 1;
     const int item_rows = halve ? std::min((segment.rows + 1) / 2, kAttentionRows) : kAttentionRows;
-    const bool is_long = split || segment.rows > item_rows;
-    plan.has_long_segments |= is_long;
     for (int h = 0; h < kind.kv_heads; ++h) {
       if (!split) {
         for (int r = 0; r < segment.rows; r += item_rows) {
           const int row = segment.first_row + r, rows = std::min(item_rows, segment.rows - r);
           plan.items.push_back({s, h, row, rows, first_block(kind, segment, row),
-                                end_block(segment, row + rows - 1), is_long, true, -1});
+                                end_block(segment, row + rows - 1), true, -1});
         }
         continue;
       }
       // Parts of a head: [row][query of the group][block].
       for (int b = begin; b < end; b += kSplitBlocks)
         plan.items.push_back({s, h, segment.first_row, segment.rows, b,
-                              std::min(b + kSplitBlocks, end), is_long, b == begin, partial});
+                              std::min(b + kSplitBlocks, end), b == begin, partial});
       partial += states / kind.kv_heads;
       plan.has_partials = true;
     }
@@ -111,17 +109,19 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread, cons
   const int64_t d = kind.head_dim;
   const int group = spec_.heads / kind.kv_heads, queries = item.rows * group;
   const float scale = kind.score_scale();
-  const int parts_begin = first_block(kind, segment, segment.first_row);
-  const int parts = end_block(segment, last_row(segment)) - parts_begin;
+  const int first_of_segment = first_block(kind, segment, segment.first_row);
+  const int blocks = end_block(segment, last_row(segment)) - first_of_segment;
   const compute::AttendBlock attend_block =
       pages_.shape().layer(first_layer_ + layer).cell_bytes == 4 ? kernels_.attend_block_f32
                                                                  : kernels_.attend_block_f16;
-  if (!item.is_long)
-    rotate_and_store(thread, layer, segment, item.first_row, item.rows, item.kv_head);
+  const std::vector<float>& norm = model_.layers[static_cast<size_t>(layer)].q_norm;
   for (int i = 0; i < queries; ++i) {
-    const int row = item.first_row + i / group;
-    scratch.queries[static_cast<size_t>(i)] =
-        b.row(b.q, row, b.q_width) + (item.kv_head * group + i % group) * d;
+    // A copy: a head's other items need it as it was.
+    float* query = b.row(scratch.rotated, i, d);
+    const int row = item.first_row + i / group, head = item.kv_head * group + i % group;
+    std::copy_n(b.row(b.q, row, b.q_width) + head * d, d, query);
+    rotate_head(layer, query, norm, row);
+    scratch.queries[static_cast<size_t>(i)] = query;
     AttentionState& total = scratch.total[static_cast<size_t>(i)];
     total.max = -std::numeric_limits<float>::infinity();
     total.sum = 0;
@@ -155,17 +155,17 @@ void Forward::attend_item(const AttentionItem& item, int layer, int thread, cons
                  pages_.values(page, first_layer_ + layer, item.kv_head),
                  sees_all ? nullptr : &scratch.begins[at], &scratch.ends[at], scale, following,
                  &scratch.part[at]);
+    if (item.partial < 0) {
+      kernels_.attend_merge(&scratch.total[at], &scratch.part[at], end - first, d);
+      continue;
+    }
     for (int i = first; i < end; ++i) {
       const AttentionState& part = scratch.part[static_cast<size_t>(i)];
-      if (item.partial < 0) {
-        kernels_.attend_merge(scratch.total[static_cast<size_t>(i)], part, d);
-      } else {
-        AttentionState& kept = b.partials[static_cast<size_t>(item.partial + int64_t{i} * parts +
-                                                              block - parts_begin)];
-        kept.max = part.max;
-        kept.sum = part.sum;
-        std::copy_n(part.values, d, kept.values);
-      }
+      AttentionState& kept = b.partials[static_cast<size_t>(item.partial + int64_t{i} * blocks +
+                                                            block - first_of_segment)];
+      kept.max = part.max;
+      kept.sum = part.sum;
+      std::copy_n(part.values, d, kept.values);
     }
   }
   if (item.partial >= 0) return;
@@ -196,7 +196,7 @@ void Forward::merge_partials(int thread, int layer) {
       const int row = item.first_row + i / group, head = item.kv_head * group + i % group;
       const AttentionState* of_query = &b.partials[static_cast<size_t>(item.partial + i * parts)];
       for (int block = first_block(kind, segment, row); block < end_block(segment, row); ++block)
-        kernels_.attend_merge(total, of_query[block - item.block_begin], d);
+        kernels_.attend_merge(&total, &of_query[block - item.block_begin], 1, d);
       kernels_.attend_finish(total, d, b.row(b.attended, row, b.q_width) + head * d);
       put_attended(layer, row, head, 1);
     }

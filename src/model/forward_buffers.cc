@@ -82,6 +82,7 @@ Forward::Buffers::Buffers(const Model& model, const Limits& limits, int thread_c
       t.total[i].values = t.total_values.as<float>() + static_cast<int64_t>(i) * head_dim;
       t.part[i].values = t.part_values.as<float>() + static_cast<int64_t>(i) * head_dim;
     }
+    t.rotated = floats(static_cast<int64_t>(queries), head_dim);
     t.queries.resize(queries);
     t.begins.resize(queries);
     t.ends.resize(queries);

@@ -53,6 +53,7 @@ struct Forward::Buffers {
     compute::Activations own;                          // [kOwnRows, hidden]
     std::vector<compute::AttentionState> total, part;  // [kAttentionRows * group]
     compute::AlignedBuffer total_values, part_values;  // [kAttentionRows * group, head_dim]
+    compute::AlignedBuffer rotated;                    // [kAttentionRows * group, head_dim]
     std::vector<const float*> queries;                 // [kAttentionRows * group]
     std::vector<int> begins, ends;                     // [kAttentionRows * group]
   };

@@ -1,5 +1,6 @@
 // New rows' keys and values into the pages of the cache.
 #include <algorithm>
+#include <numeric>
 
 #include "model/forward.h"
 #include "model/forward_buffers.h"
@@ -30,62 +31,103 @@ void Forward::rotate_head(int layer, float* values, const std::vector<float>& no
   kernels_.rotate(values, b.row(kind.cosine, row, pairs), b.row(kind.sine, row, pairs), pairs);
 }
 
-// A row's value and key under one key/value head into the cache: the key with its norm and rotary
-// embedding, which are done in place; the value with its norm. key, value: [head_dim], perhaps the
-// same.
-void Forward::store(int thread, int layer_index, const Segment& segment, int row, int kv_head,
-                    float* key, const float* value) {
+// Keys or values of a layer as a product: a thread makes whole heads of them.
+Forward::Product Forward::cached(Product::Cells cells, int layer_index, float* out) {
+  const Layer& layer = model_.layers[static_cast<size_t>(layer_index)];
+  const bool is_value = cells == Product::kValues;
+  const int64_t whole = std::lcm(spec_.attention(layer_index).head_dim, compute::kTileRows);
+  return {.matrix = is_value ? &layer.v : &layer.k,
+          .out = out,
+          .stride = buffers_->kv_width,
+          .bias = is_value ? &layer.v_bias : &layer.k_bias,
+          .add_to = nullptr,
+          .unit = whole / compute::kTileRows,
+          .cells = cells};
+}
+
+Range Forward::heads_of(int layer, Range tiles) const {
+  const AttentionKind& kind = spec_.attention(layer);
+  return {tiles.begin * compute::kTileRows / kind.head_dim,
+          std::min<int64_t>(tiles.end * compute::kTileRows / kind.head_dim, kind.kv_heads)};
+}
+
+// The cells that store() will write: on their way while the product is made.
+void Forward::ask_for_cells(int layer, const Product& product, Range tiles) {
+  const Range heads = heads_of(layer, tiles);
+  const auto& shape = pages_.shape().layer(first_layer_ + layer);
+  const size_t row_bytes = static_cast<size_t>(shape.head_dim * shape.cell_bytes);
+  const auto ask = [](const uint8_t* begin, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(begin + at, 1);
+  };
+  for (const Segment& segment : segments_)
+    for (int row = 0; row < segment.rows; ++row) {
+      const int64_t position = segment.position + row, within = position % kv::kPositions;
+      const auto page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
+      for (int64_t h = heads.begin; h < heads.end; ++h) {
+        const int head = static_cast<int>(h);
+        if (product.cells != Product::kKeys)
+          ask(pages_.values(page, first_layer_ + layer, head) +
+                  static_cast<size_t>(within) * row_bytes,
+              row_bytes);
+        // Sixteen positions' keys lie together.
+        if (product.cells != Product::kValues && (row == 0 || within % 16 == 0))
+          ask(pages_.keys(page, first_layer_ + layer, head) +
+                  static_cast<size_t>(within / 16 * 16) * row_bytes,
+              16 * row_bytes);
+      }
+    }
+}
+
+// What was made of a product, whole heads of all rows, into the cache.
+void Forward::store(int thread, int layer_index, const Product& product, Range tiles) {
   const int64_t d = spec_.attention(layer_index).head_dim;
-  Buffers::Thread& scratch = buffers_->threads[static_cast<size_t>(thread)];
-  auto* narrow = scratch.narrow.as<uint16_t>();
+  const Range heads = heads_of(layer_index, tiles);
+  for (const Segment& segment : segments_)
+    for (int row = segment.first_row; row < segment.first_row + segment.rows; ++row)
+      for (auto head = static_cast<int>(heads.begin); head < heads.end; ++head) {
+        float* values = product.out + row * product.stride + head * d;
+        if (product.cells != Product::kKeys)
+          store_value(thread, layer_index, segment, row, head, values);
+        if (product.cells != Product::kValues)
+          store_key(thread, layer_index, segment, row, head, values);
+      }
+}
+
+// A row's value under one key/value head, with its norm.
+void Forward::store_value(int thread, int layer, const Segment& segment, int row, int head,
+                          const float* value) {
+  if (spec_.value_norm) {
+    float* normed = buffers_->threads[static_cast<size_t>(thread)].normed.as<float>();
+    kernels_.rms_norm(value, buffers_->ones.as<float>(), spec_.norm_eps,
+                      spec_.attention(layer).head_dim, normed);
+    value = normed;
+  }
+  store_cells(thread, layer, segment, row, head, false, value);
+}
+
+// A row's key, with its norm and rotary embedding, which are done in place.
+void Forward::store_key(int thread, int layer, const Segment& segment, int row, int head,
+                        float* key) {
+  rotate_head(layer, key, model_.layers[static_cast<size_t>(layer)].k_norm, row);
+  store_cells(thread, layer, segment, row, head, true, key);
+}
+
+void Forward::store_cells(int thread, int layer, const Segment& segment, int row, int head,
+                          bool is_key, const float* values) {
+  const int64_t d = spec_.attention(layer).head_dim;
   const int64_t position = segment.position + row - segment.first_row;
   const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
   const int64_t within = position % kv::kPositions;
-  const int cache_layer = first_layer_ + layer_index;
-  const auto put_cells = [&](const float* values, bool is_key, uint8_t* cells) {
-    if (pages_.shape().layer(cache_layer).cell_bytes == 4) {
-      store_row(values, d, within, is_key, reinterpret_cast<float*>(cells));
-    } else {
-      kernels_.narrow(values, d, narrow);
-      store_row(narrow, d, within, is_key, reinterpret_cast<uint16_t*>(cells));
-    }
-  };
-  if (spec_.value_norm) {
-    float* normed = scratch.normed.as<float>();
-    kernels_.rms_norm(value, buffers_->ones.as<float>(), spec_.norm_eps, d, normed);
-    value = normed;
+  const int cache_layer = first_layer_ + layer;
+  uint8_t* block =
+      is_key ? pages_.keys(page, cache_layer, head) : pages_.values(page, cache_layer, head);
+  if (pages_.shape().layer(cache_layer).cell_bytes == 4) {
+    store_row(values, d, within, is_key, reinterpret_cast<float*>(block));
+    return;
   }
-  put_cells(value, false, pages_.values(page, cache_layer, kv_head));
-  rotate_head(layer_index, key, model_.layers[static_cast<size_t>(layer_index)].k_norm, row);
-  put_cells(key, true, pages_.keys(page, cache_layer, kv_head));
-}
-
-// The same of some rows, and their queries under that head.
-void Forward::rotate_and_store(int thread, int layer_index, const Segment& segment, int first_row,
-                               int rows, int kv_head) {
-  Buffers& b = *buffers_;
-  const AttentionKind& kind = spec_.attention(layer_index);
-  const int64_t d = kind.head_dim;
-  const int group = spec_.heads / kind.kv_heads;
-  for (int row = first_row; row < first_row + rows; ++row) {
-    for (int i = 0; i < group; ++i)
-      rotate_head(layer_index, b.row(b.q, row, b.q_width) + (kv_head * group + i) * d,
-                  model_.layers[static_cast<size_t>(layer_index)].q_norm, row);
-    float* key = b.row(b.k, row, b.kv_width) + kv_head * d;
-    store(thread, layer_index, segment, row, kv_head, key,
-          kind.values_are_keys ? key : b.row(b.v, row, b.kv_width) + kv_head * d);
-  }
-}
-
-// The same for segments with several items a head, before any of them starts.
-void Forward::rotate_and_store_long(int thread, int layer) {
-  int turn = 0;
-  for (const AttentionItem& item : plan(layer).items) {
-    if (!item.is_long || !item.leads) continue;
-    if (turn++ % pool_.threads() != thread) continue;
-    rotate_and_store(thread, layer, segments_[static_cast<size_t>(item.segment)], item.first_row,
-                     item.rows, item.kv_head);
-  }
+  auto* narrow = buffers_->threads[static_cast<size_t>(thread)].narrow.as<uint16_t>();
+  kernels_.narrow(values, d, narrow);
+  store_row(narrow, d, within, is_key, reinterpret_cast<uint16_t*>(block));
 }
 
 }  // namespace dspark::model

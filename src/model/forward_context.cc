@@ -52,25 +52,10 @@ void Forward::run_context_thread(int thread, const ContextBatch& batch) {
     return b.context.as<float>() + (2 * layer + which) * int64_t{rows_} * b.kv_width;
   };
   for (int l = 0; l < spec_.layers; ++l) {
-    const Layer& layer = model_.layers[static_cast<size_t>(l)];
-    const Product both[] = {{&layer.k, cells(l, 0), b.kv_width, &layer.k_bias, nullptr},
-                            {&layer.v, cells(l, 1), b.kv_width, &layer.v_bias, nullptr}};
-    const size_t wanted = spec_.attention(l).values_are_keys ? 1 : 2;
-    products(thread, kQkv, l, std::span(both).first(wanted), b.for_layer);
-  }
-  pool_.barrier();
-  int turn = 0;
-  for (int l = 0; l < spec_.layers; ++l) {
-    const AttentionKind& kind = spec_.attention(l);
-    const int values = kind.values_are_keys ? 0 : 1;
-    for (const Segment& segment : segments_)
-      for (int r = segment.first_row; r < segment.first_row + segment.rows; ++r) {
-        if (turn++ % pool_.threads() != thread) continue;
-        for (int h = 0; h < kind.kv_heads; ++h) {
-          const int64_t at = r * b.kv_width + h * kind.head_dim;
-          store(thread, l, segment, r, h, cells(l, 0) + at, cells(l, values) + at);
-        }
-      }
+    const bool one = spec_.attention(l).values_are_keys;
+    const Product both[] = {cached(one ? Product::kKeysAndValues : Product::kKeys, l, cells(l, 0)),
+                            cached(Product::kValues, l, cells(l, 1))};
+    products(thread, kQkv, l, std::span(both).first(one ? 1 : 2), b.for_layer);
   }
 }
 

@@ -73,8 +73,11 @@ std::vector<float> attend(const Kernels& kernels, const Head& head, int n, int64
       kernels.attend_block_f16(queries.data(), static_cast<int>(who.size()), dim, &head.keys[cell],
                                &head.values[cell], from_zero ? nullptr : begins.data(), ends.data(),
                                0.125f, &head.keys[0], part.data());
-      for (size_t i = 0; i < who.size(); ++i)
-        kernels.attend_merge(total[static_cast<size_t>(who[i])], part[i], dim);
+      for (size_t i = 0, n; i < who.size(); i += n) {  // those beside one another at once
+        for (n = 1; i + n < who.size() && who[i + n] == who[i] + static_cast<int>(n);) ++n;
+        kernels.attend_merge(&total[static_cast<size_t>(who[i])], &part[i], static_cast<int>(n),
+                             dim);
+      }
     }
     for (int i = 0; i < count; ++i)
       kernels.attend_finish(total[static_cast<size_t>(i)], dim,

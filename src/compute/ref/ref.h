@@ -23,7 +23,7 @@ void attend_block_f16(const float* const* queries, int n, int64_t head_dim, cons
 void attend_block_f32(const float* const* queries, int n, int64_t head_dim, const void* keys,
                       const void* values, const int* begins, const int* ends, float scale,
                       const void* next, AttentionState* out);
-void attend_merge(AttentionState& total, const AttentionState& part, int64_t head_dim);
+void attend_merge(AttentionState* totals, const AttentionState* parts, int n, int64_t head_dim);
 void attend_finish(const AttentionState& total, int64_t head_dim, float* out);
 
 // The fixed final tree of 16 lanes: i + 8, i + 4, i + 2, i + 1.

@@ -59,13 +59,17 @@ void attend_block_f32(const float* const* queries, int n, int64_t head_dim, cons
          begins, ends, scale, out);
 }
 
-void attend_merge(AttentionState& total, const AttentionState& part, int64_t head_dim) {
-  const float largest = total.max > part.max ? total.max : part.max;
-  const float keep = exp_f32(total.max - largest), take = exp_f32(part.max - largest);
-  total.max = largest;
-  total.sum = std::fma(total.sum, keep, part.sum * take);
-  for (int64_t d = 0; d < head_dim; ++d)
-    total.values[d] = std::fma(total.values[d], keep, part.values[d] * take);
+void attend_merge(AttentionState* totals, const AttentionState* parts, int n, int64_t head_dim) {
+  for (int i = 0; i < n; ++i) {
+    AttentionState& total = totals[i];
+    const AttentionState& part = parts[i];
+    const float largest = total.max > part.max ? total.max : part.max;
+    const float keep = exp_f32(total.max - largest), take = exp_f32(part.max - largest);
+    total.max = largest;
+    total.sum = std::fma(total.sum, keep, part.sum * take);
+    for (int64_t d = 0; d < head_dim; ++d)
+      total.values[d] = std::fma(total.values[d], keep, part.values[d] * take);
+  }
 }
 
 void attend_finish(const AttentionState& total, int64_t head_dim, float* out) {
