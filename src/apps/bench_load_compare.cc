@@ -67,12 +67,11 @@ std::vector<LoadComparison> compare_policies(const LoadResult& result) {
     for (size_t point = 0; point < closed; ++point) logs += std::log(rate(point, policy, round));
     return std::exp(logs / static_cast<double>(closed));
   };
-  // A suite without a request that counts in every run of a point has no rate there.
+  // A suite needs a request that counts in every round; it is there under all policies alike.
   const auto has_rates = [&](size_t point, size_t suite) {
-    for (size_t p = 0; p < result.policies.size(); ++p)
-      for (const LoadRun& run : result.cell(point, p).runs)
-        if (run.suites[suite].tokens == 0) return false;
-    return true;
+    const std::vector<LoadRun>& runs = result.cell(point, 0).runs;
+    return std::all_of(runs.begin(), runs.end(),
+                       [suite](const LoadRun& run) { return run.suites[suite].tokens > 0; });
   };
   for (size_t p = 0; p < result.policies.size(); ++p) {
     if (result.policies[p].baseline) continue;

@@ -135,6 +135,7 @@ class Forward {
   Product cached(Product::Cells cells, int layer, float* out);
   void rotate_head(int layer, float* values, const std::vector<float>& norm, int row);
   Range heads_of(int layer, Range tiles) const;
+  uint8_t* block_of(int layer, const Segment& segment, int64_t position, int head, bool is_key);
   void ask_for_cells(int layer, const Product& product, Range tiles);
   void store(int thread, int layer, const Product& product, Range tiles);
   void store_key(int thread, int layer, const Segment& segment, int row, int head, float* key);

@@ -51,6 +51,14 @@ Range Forward::heads_of(int layer, Range tiles) const {
           std::min<int64_t>(tiles.end * compute::kTileRows / kind.head_dim, kind.kv_heads)};
 }
 
+// The keys or values of the block that a position lies in.
+uint8_t* Forward::block_of(int layer, const Segment& segment, int64_t position, int head,
+                           bool is_key) {
+  const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
+  return is_key ? pages_.keys(page, first_layer_ + layer, head)
+                : pages_.values(page, first_layer_ + layer, head);
+}
+
 // The cells that store() will write: on their way while the product is made.
 void Forward::ask_for_cells(int layer, const Product& product, Range tiles) {
   const Range heads = heads_of(layer, tiles);
@@ -61,18 +69,14 @@ void Forward::ask_for_cells(int layer, const Product& product, Range tiles) {
   };
   for (const Segment& segment : segments_)
     for (int row = 0; row < segment.rows; ++row) {
-      const int64_t position = segment.position + row, within = position % kv::kPositions;
-      const auto page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
-      for (int64_t h = heads.begin; h < heads.end; ++h) {
-        const int head = static_cast<int>(h);
+      const int64_t position = segment.position + row;
+      const auto within = static_cast<size_t>(position % kv::kPositions);
+      for (auto head = static_cast<int>(heads.begin); head < heads.end; ++head) {
         if (product.cells != Product::kKeys)
-          ask(pages_.values(page, first_layer_ + layer, head) +
-                  static_cast<size_t>(within) * row_bytes,
-              row_bytes);
+          ask(block_of(layer, segment, position, head, false) + within * row_bytes, row_bytes);
         // Sixteen positions' keys lie together.
         if (product.cells != Product::kValues && (row == 0 || within % 16 == 0))
-          ask(pages_.keys(page, first_layer_ + layer, head) +
-                  static_cast<size_t>(within / 16 * 16) * row_bytes,
+          ask(block_of(layer, segment, position, head, true) + within / 16 * 16 * row_bytes,
               16 * row_bytes);
       }
     }
@@ -116,12 +120,9 @@ void Forward::store_cells(int thread, int layer, const Segment& segment, int row
                           bool is_key, const float* values) {
   const int64_t d = spec_.attention(layer).head_dim;
   const int64_t position = segment.position + row - segment.first_row;
-  const kv::PageId page = segment.sequence->pages()[static_cast<size_t>(position / kv::kPositions)];
   const int64_t within = position % kv::kPositions;
-  const int cache_layer = first_layer_ + layer;
-  uint8_t* block =
-      is_key ? pages_.keys(page, cache_layer, head) : pages_.values(page, cache_layer, head);
-  if (pages_.shape().layer(cache_layer).cell_bytes == 4) {
+  uint8_t* block = block_of(layer, segment, position, head, is_key);
+  if (pages_.shape().layer(first_layer_ + layer).cell_bytes == 4) {
     store_row(values, d, within, is_key, reinterpret_cast<float*>(block));
     return;
   }

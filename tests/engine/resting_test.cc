@@ -14,13 +14,19 @@ using testing::Oracle;
 using testing::requests_of;
 using testing::run_all;
 
-// One that knows nothing is asked now and then, one that knows all at every cycle.
-TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
-  const auto model = testing::tiny_model();
+// Long enough for drafting to rest and try again.
+std::vector<Request> long_requests() {
   std::vector<Request> requests = requests_of(4);
   for (Request& r : requests)
     r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear(),
     r.grammar.reset();
+  return requests;
+}
+
+// One that knows nothing is asked now and then, one that knows all at every cycle.
+TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
+  const auto model = testing::tiny_model();
+  const std::vector<Request> requests = long_requests();
   const auto plain = run_all(*make_engine(model, {}), requests, 2);
   const auto share = [&](const Options& options) {
     double drafted = 0, cycles = 0;
@@ -43,10 +49,8 @@ TEST(Speculation, DraftingRestsWhereItDoesNotPay) {
 // A request that gains nothing by the drafter's drafts still has what repeats looked up.
 TEST(Speculation, WhatRepeatsIsLookedUpWhileDraftingRests) {
   const auto model = testing::tiny_model();
-  std::vector<Request> requests = requests_of(4);
-  for (Request& r : requests)
-    r.max_tokens = dspark::testing::kSanitized ? 120 : 300, r.ignore_eos = true, r.stop.clear(),
-    r.grammar.reset(), r.sampling = {};
+  std::vector<Request> requests = long_requests();
+  for (Request& r : requests) r.sampling = {};
   const auto plain = run_all(*make_engine(model, {}), requests, 2);
   Options options;
   options.drafter =
